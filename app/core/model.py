@@ -1,0 +1,110 @@
+"""What is known of a model before any of its weights is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something cannot be done, in words for the user."""
+
+    title: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """A model at a glance."""
+
+    path: str
+    name: str
+    kind: str
+    """"safetensors" or "gguf"."""
+    architecture: str
+    """Its family's name in the field: "Llama", "Qwen3"."""
+    weights: int
+    nbytes: int
+    """Bytes of its tensors."""
+    dtype: str
+    """The dtype or encoding that holds most of its bytes."""
+    context: int = 0
+    """Longest context it was made for, in tokens; 0 when unknown."""
+    layers: int = 0
+    hidden: int = 0
+    vocabulary: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A tensor whose rows do not divide by the block that the recipe wants."""
+
+    tensor: str
+    wanted: str
+    encoding: str
+    extra_bytes: int
+    """How much larger it becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatChoice:
+    """One preset applied to one model: a row in the list of qualities."""
+
+    preset: str
+    format: str
+    """Name of the file format: "gguf"."""
+    runs_in: str
+    """Programs that load the result."""
+    extension: str
+    """".gguf", or "" for a folder."""
+    summary: str
+    """One plain sentence."""
+    quality: str
+    """A few words: "small loss"."""
+    recommended: bool
+    nbytes: int = 0
+    """Exact size of the result."""
+    bits_per_weight: float = 0.0
+    fallbacks: tuple[Fallback, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: Problem | None = None
+    """Why this model cannot have this format; sizes are then 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A model and everything that can be made of it."""
+
+    model: ModelFacts
+    choices: tuple[FormatChoice, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for the border between processes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Inspection:
+        """Inverse of `to_json`.
+
+        Raises:
+            ValueError: The fields are not those of an inspection.
+        """
+        try:
+            choices = tuple(_choice(row) for row in fields["choices"])
+            return cls(ModelFacts(**fields["model"]), choices)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError("not an inspection") from error
+
+
+def _choice(row: Mapping[str, Any]) -> FormatChoice:
+    problem = row["problem"]
+    return FormatChoice(
+        **{
+            **row,
+            "fallbacks": tuple(Fallback(**item) for item in row["fallbacks"]),
+            "notes": tuple(row["notes"]),
+            "problem": Problem(**problem) if problem else None,
+        }
+    )

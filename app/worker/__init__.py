@@ -1,0 +1,1 @@
+"""The conversion, and the process that runs it."""
