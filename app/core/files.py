@@ -25,14 +25,14 @@ def sync_folder(folder: Path) -> None:
 
 def move_into_place(source: Path, target: Path) -> None:
     """Rename `source` to `target`, replacing it, and make that durable."""
-    for attempt in range(_REPLACE_TRIES):
+    for wait in (0.1,) * _REPLACE_TRIES:
         try:
             source.replace(target)
             break
         except PermissionError:
-            if sys.platform != "win32" or attempt == _REPLACE_TRIES - 1:
-                raise
-            time.sleep(0.1)
+            time.sleep(wait)
+    else:
+        source.replace(target)
     sync_folder(target.parent)
 
 
