@@ -35,6 +35,24 @@ class Part:
         return prod(self.shape) * DTYPE_BYTES[self.dtype]
 
 
+class EncodeError(ValueError):
+    """A weight cannot be stored. The message goes on after "The tensor x": "contains ..."."""
+
+
+class NotFinite(EncodeError):
+    """There are NaN or infinite weights."""
+
+    def __init__(self) -> None:
+        super().__init__("contains values that are not numbers (NaN or infinity)")
+
+
+class Overflow(EncodeError):
+    """A weight or a scale is beyond the largest number that the encoding can store."""
+
+    def __init__(self, largest: float, limit: float) -> None:
+        super().__init__(f"contains {largest:.3g}, and the largest value here is {limit:.3g}")
+
+
 class Encoding(ABC):
     """How a weight is laid down as bytes. Importing one costs nothing; computing imports torch."""
 

@@ -50,6 +50,10 @@ class Conversion(ABC):
         `row_step`, and `stop` is one too or the end.
         """
 
+    @abstractmethod
+    def source_bytes(self, tensor: PlannedTensor) -> int:
+        """Bytes that the tensor takes in the source; 0 when it is computed."""
+
     def row_step(self, tensor: PlannedTensor) -> int:  # noqa: ARG002 - most tensors do not care
         """Rows that must be read together, because they change places among themselves."""
         return 1
