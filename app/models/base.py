@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +20,8 @@ class Checkpoint(ABC):
     """"safetensors" or "gguf"."""
     path: Path
     """The folder or file."""
+    files: Sequence[Path]
+    """Every file that was or will be read: headers, weights, config, tokenizer."""
     tensors: Mapping[str, TensorInfo]
     """Every tensor by its name, in the order of the files."""
     config: Mapping[str, Any]
