@@ -1,0 +1,172 @@
+"""A Hugging Face model folder: config.json and one or more safetensors files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import override
+
+from app.core.errors import BadModelFile, Unsupported
+from app.core.tensor import TensorInfo
+from app.models.base import Checkpoint
+from app.models.config import read_json, section
+from app.models.safetensors_header import read_safetensors_header
+from app.models.source_file import SourceFile, sound_name
+from app.models.stored_rows import plain_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CONFIG = "config.json"
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_MAX_CONFIG = 8_000_000
+_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
+_AGAIN = "Download the model again; all its files belong in one folder."
+
+
+class SafetensorsFolder(Checkpoint):
+    """A model folder. Shards are found by the index, or else by their names."""
+
+    kind: ClassVar[str] = "safetensors"
+
+    def __init__(self, folder: Path) -> None:
+        """Read the config and the headers.
+
+        Raises:
+            BadModelFile: A file is missing or damaged.
+            Unsupported: The folder holds a model of another kind.
+        """
+        self.path = folder
+        shards = _shards(folder)
+        self.config: Mapping[str, Any] = _config(folder)
+        self._places: dict[str, tuple[SourceFile, int]] = {}
+        self.tensors: dict[str, TensorInfo] = {}
+        for name in shards:
+            self._add(name)
+        for tensor, name in _weight_map(folder).items():
+            if tensor not in self.tensors or self._places[tensor][0].path.name != name:
+                raise BadModelFile(f"{name} does not hold {tensor}, but {_INDEX} says so.", _AGAIN)
+        if not self.tensors:
+            raise BadModelFile(f"{folder.name} holds no weights.", _AGAIN)
+
+    def _add(self, name: str) -> None:
+        source = SourceFile.look(inside(self.path, name))
+        for tensor in read_safetensors_header(source).tensors.values():
+            key = tensor.info.name
+            if key in self.tensors:
+                other = self._places[key][0].path.name
+                raise BadModelFile(
+                    f"{key} is both in {other} and in {name}.",
+                    "Keep the files of one model only in this folder.",
+                )
+            self.tensors[key] = tensor.info
+            self._places[key] = source, tensor.offset
+
+    @override
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        source, offset = self._places[name]
+        info = self.tensors[name]
+        found = plain_rows(source, offset, info, start, stop)
+        return found.reshape(len(found), info.shape[-1] if info.shape else 1)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file called `name` in `folder`, wherever the name comes from.
+
+    A link may point to another file of the folder, or, in the cache of huggingface_hub, to the
+    "blobs" beside the folder's parent "snapshots".
+
+    Raises:
+        BadModelFile: The name leads out of the folder.
+    """
+    path = folder / name
+    plain = sound_name(name, 255) and not set(name) & set('/\\:*?"<>|') and name.strip(". ") == name
+    home = folder.resolve()
+    homes = {home}
+    if home.parent.name == "snapshots":
+        homes.add(home.parent.parent / "blobs")
+    if not plain or path.resolve().parent not in homes:
+        raise BadModelFile(f"{name[:80]!r} leads out of the model's folder.", _AGAIN)
+    return path
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    if (folder / CONFIG).exists():
+        return read_json(inside(folder, CONFIG), limit=_MAX_CONFIG)
+    if (folder / "adapter_config.json").exists():
+        raise Unsupported(
+            f"{folder.name} is an adapter (LoRA), not a whole model.",
+            "Merge it into its base model first, then open the merged model.",
+        )
+    raise BadModelFile(
+        f"{folder.name} has no {CONFIG}.", "Download the model's small files into the folder, too."
+    )
+
+
+def _weight_map(folder: Path) -> Mapping[str, str]:
+    """The index's file by tensor name; empty where there is no index in use."""
+    if (folder / _SINGLE).exists() or not (folder / _INDEX).exists():
+        return {}
+    index = read_json(inside(folder, _INDEX), unique=True)
+    found = section(index, "weight_map", file=_INDEX)
+    for tensor, name in found.items():
+        if not isinstance(name, str) or not name.endswith(".safetensors"):
+            raise BadModelFile(f"{_INDEX} names no safetensors file for {tensor[:80]!r}.", _AGAIN)
+    if not found:
+        raise BadModelFile(f"{_INDEX} lists no weights.", _AGAIN)
+    return found
+
+
+def _shards(folder: Path) -> list[str]:
+    """Names of the files that make up the model."""
+    if (folder / _SINGLE).exists():
+        return [_SINGLE]
+    mapped = _weight_map(folder)
+    found = sorted(set(mapped.values()) or {path.name for path in folder.glob("*.safetensors")})
+    if not found:
+        raise _no_weights(folder)
+    if not mapped:
+        _check_numbers(folder, found)
+    for name in found:
+        if not inside(folder, name).exists():
+            raise BadModelFile(f"{name} is missing from {folder.name}.", _AGAIN)
+    return found
+
+
+def _check_numbers(folder: Path, names: list[str]) -> None:
+    """Make sure that numbered shards are complete, where no index says so."""
+    for name in names:
+        match = _SHARD.fullmatch(name)
+        if match is None:
+            continue
+        stem, count = match[1], int(match[3])
+        if not (folder / f"{stem}-{count:05}-of-{count:05}.safetensors").exists():
+            raise BadModelFile(f"The last of {count} files {stem}-... is missing.", _AGAIN)
+        for number in range(1, count + 1):
+            part = f"{stem}-{number:05}-of-{count:05}.safetensors"
+            if part not in names:
+                raise BadModelFile(f"{part} is missing from {folder.name}.", _AGAIN)
+
+
+def _no_weights(folder: Path) -> Unsupported | BadModelFile:
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES)
+    if pickles:
+        return pickle_refused(pickles[0])
+    return BadModelFile(
+        f"{folder.name} holds no safetensors or GGUF file.",
+        "Choose the folder that has the model's config.json and .safetensors files.",
+    )
+
+
+def pickle_refused(name: str) -> Unsupported:
+    """An error to raise for a file in PyTorch's old format."""
+    return Unsupported(
+        f"{name} is in PyTorch's old format, which can run hidden programs when it is opened.",
+        "Look for a safetensors version of the model, or have it converted on "
+        "huggingface.co/spaces/safetensors/convert.",
+    )

@@ -1,0 +1,65 @@
+"""Rows of a tensor as they lie in a file."""
+
+from __future__ import annotations
+
+from functools import cache
+from math import prod
+from typing import TYPE_CHECKING
+
+from app.core.tensor import TensorInfo
+from app.encodings.base import DTYPE_BYTES
+from app.models.source_file import SourceFile
+
+if TYPE_CHECKING:
+    import torch
+
+
+def stored_rows(
+    source: SourceFile, offset: int, info: TensorInfo, start: int, stop: int | None
+) -> torch.Tensor:
+    """The bytes of rows `start` to `stop`, mapped: uint8, (rows, bytes of a row).
+
+    Args:
+        source: The file.
+        offset: The tensor's first byte.
+        info: The tensor.
+        start: First row, counted over all dimensions but the last.
+        stop: The row behind the last one; None for all.
+
+    Raises:
+        IndexError: The tensor has no such rows.
+        BadModelFile: The file has changed.
+    """
+    rows = prod(info.shape[:-1])
+    stop = rows if stop is None else stop
+    if not 0 <= start <= stop <= rows:
+        raise IndexError(f"{info.name} has {rows} rows, not {start} to {stop}")
+    row_bytes = info.nbytes // max(1, rows)
+    found = source.bytes_at(offset + start * row_bytes, (stop - start) * row_bytes)
+    return found.reshape(stop - start, row_bytes)
+
+
+def plain_rows(
+    source: SourceFile, offset: int, info: TensorInfo, start: int, stop: int | None
+) -> torch.Tensor:
+    """Like `stored_rows`, as the numbers that the bytes are: (rows, row length)."""
+    found = stored_rows(source, offset, info, start, stop)
+    if info.dtype == "BOOL":
+        return found.ne(0)  # other bytes than 0 and 1 would be undefined as torch's bool
+    row_bytes = found.shape[1]
+    if (offset + start * row_bytes) % DTYPE_BYTES[info.dtype]:
+        found = found.clone()  # kernels may count on numbers that lie at multiples of their size
+    return found.view(_torch_dtypes()[info.dtype])
+
+
+@cache
+def _torch_dtypes() -> dict[str, torch.dtype]:
+    import torch
+
+    return {
+        "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+        "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
+        "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
+        "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
+        "F8_E8M0": torch.float8_e8m0fnu,
+    }  # fmt: skip
