@@ -1,0 +1,71 @@
+"""Architectures: the families of models that can be stored in another convention.
+
+A new family is a new file with an entry, listed in `ARCHITECTURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.core.errors import BadModelFile, Unsupported
+from app.models.architectures.base import Architecture, Config
+from app.models.architectures.llama import LLAMA
+from app.models.architectures.mistral import MISTRAL
+from app.models.architectures.qwen2 import QWEN2
+from app.models.architectures.qwen3 import QWEN3
+from app.models.architectures.smollm3 import SMOLLM3
+
+ARCHITECTURES = (LLAMA, MISTRAL, QWEN2, QWEN3, SMOLLM3)
+"""Of several with the same GGUF name, the first one is taken for a GGUF file."""
+
+_SUPPORTED = ", ".join(architecture.title for architecture in ARCHITECTURES)
+
+
+def find_architecture(config: Config) -> Architecture:
+    """The family that a config.json describes.
+
+    Raises:
+        BadModelFile: The config does not say.
+        Unsupported: None of ours.
+    """
+    classes = config.get("architectures")
+    named = [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
+    model_type = config.get("model_type")
+    for architecture in ARCHITECTURES:
+        if any(name in architecture.classes for name in named):
+            return architecture
+        if not named and model_type == architecture.model_type:
+            return architecture
+    if not named and not isinstance(model_type, str):
+        raise BadModelFile(
+            "config.json does not say what kind of model this is.",
+            "It has neither 'architectures' nor 'model_type'. Download the model again.",
+        )
+    kind = named[0] if named else model_type
+    raise Unsupported(
+        f"Models of the kind {str(kind)[:80]} are not supported yet.",
+        f"Choose a model of one of these families: {_SUPPORTED}.",
+    )
+
+
+def architecture_of_gguf(metadata: Mapping[str, Any]) -> Architecture:
+    """The family of a GGUF file, by its metadata as plain values.
+
+    Raises:
+        BadModelFile: The file does not say.
+        Unsupported: None of ours.
+    """
+    name = metadata.get("general.architecture")
+    for architecture in ARCHITECTURES:
+        if architecture.gguf == name:
+            return architecture
+    if not isinstance(name, str):
+        raise BadModelFile(
+            "The file does not say what kind of model it holds.",
+            "It is damaged or not a language model. Download it again.",
+        )
+    raise Unsupported(
+        f"Models of the kind {name[:80]} are not supported yet.",
+        f"Choose a model of one of these families: {_SUPPORTED}.",
+    )

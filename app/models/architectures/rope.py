@@ -1,0 +1,215 @@
+"""Rotary position embedding: its parameters in config.json, in GGUF and as numbers.
+
+Su et al., "RoFormer", arXiv:2104.09864. Scaling to longer contexts: linear, YaRN (Peng et
+al., arXiv:2309.00071), and the wavelength rule of Llama 3.1, for which llama.cpp takes a
+tensor of divisors (`rope_freqs.weight`) instead of parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.core.errors import BadModelFile, Unsupported
+from app.models.architectures.base import Config
+
+_OPTIONAL_YARN = ("beta_fast", "beta_slow")
+_LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+_KEPT_FREQUENCY = 1e-5  # a divisor this near to 1 or to the factor is taken for equal to it
+
+
+@dataclass(frozen=True, slots=True)
+class Rope:
+    """How positions are rotated."""
+
+    theta: float
+    """Base of the wavelengths."""
+    kind: str = "default"
+    """"default", "linear", "yarn" or "llama3"."""
+    parameters: Mapping[str, float] | None = None
+    """Of the scaling, by transformers' names."""
+
+    @classmethod
+    def from_config(cls, config: Config, default_theta: float) -> Rope:
+        """Read config.json, in the notation of any version of transformers.
+
+        Raises:
+            BadModelFile: A parameter is missing or not a number.
+            Unsupported: A kind of scaling that llama.cpp does not have for these families.
+        """
+        given = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        if not isinstance(given, Mapping):
+            raise BadModelFile(
+                "config.json: rope_parameters is not a group of values.",
+                "The file is damaged. Download it again.",
+            )
+        theta = _number(given.get("rope_theta", config.get("rope_theta", default_theta)))
+        kind = str(given.get("rope_type") or given.get("type") or "default").lower()
+        if given.get("partial_rotary_factor", config.get("partial_rotary_factor", 1)) not in {
+            1,
+            None,
+        }:
+            kind = "partial"
+        if kind == "default":
+            return cls(theta)
+        if kind == "linear":
+            return cls(theta, kind, {"factor": _number(given.get("factor"))})
+        if kind == "llama3":
+            return cls(theta, kind, {key: _number(given.get(key)) for key in _LLAMA3})
+        if kind == "yarn":
+            return cls(theta, kind, _yarn(given, config))
+        raise Unsupported(
+            f"This model stretches its context by the {kind!r} rule, which llama.cpp does not have "
+            "for this kind of model.",
+            "Choose a model without it.",
+            f"rope parameters: {given}",
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """The entries of config.json."""
+        scaling = self.parameters or {}
+        return {"rope_parameters": {"rope_type": self.kind, "rope_theta": self.theta, **scaling}}
+
+    def metadata(self) -> dict[str, Any]:
+        """The entries of a GGUF file, without the architecture's prefix."""
+        entries: dict[str, Any] = {"rope.freq_base": float(self.theta)}
+        if self.kind in {"linear", "yarn"}:
+            assert self.parameters is not None
+            entries["rope.scaling.type"] = self.kind
+            entries["rope.scaling.factor"] = float(self.parameters["factor"])
+        if self.kind == "yarn":
+            assert self.parameters is not None
+            known = self.parameters
+            entries["rope.scaling.original_context_length"] = int(
+                known["original_max_position_embeddings"]
+            )
+            for key in _OPTIONAL_YARN:
+                if key in known:
+                    entries[f"rope.scaling.yarn_{key}"] = float(known[key])
+            if "attention_factor" in known:
+                # llama.cpp multiplies this with YaRN's usual factor, transformers replaces it
+                share = known["attention_factor"] / _usual_attention(known["factor"])
+                entries["rope.scaling.attn_factor"] = share
+        return entries
+
+    @classmethod
+    def from_metadata(
+        cls, entries: Mapping[str, Any], divisors: Sequence[float] | None, head: int
+    ) -> Rope:
+        """Inverse of `metadata` and `divisors`.
+
+        Args:
+            entries: The file's metadata without the architecture's prefix.
+            divisors: Content of `rope_freqs.weight`, if there is one.
+            head: Elements of a head.
+        """
+        theta = _number(entries.get("rope.freq_base", 10000.0))
+        if divisors is not None:
+            return cls(theta, "llama3", _llama3_parameters(theta, divisors, head))
+        kind = entries.get("rope.scaling.type", "none")
+        if kind == "linear":
+            return cls(theta, "linear", {"factor": _number(entries.get("rope.scaling.factor"))})
+        if kind != "yarn":
+            return cls(theta)
+        factor = _number(entries.get("rope.scaling.factor"))
+        known = {
+            "factor": factor,
+            "original_max_position_embeddings": _number(
+                entries.get("rope.scaling.original_context_length")
+            ),
+            "attention_factor": _usual_attention(factor)
+            * _number(entries.get("rope.scaling.attn_factor", 1.0)),
+        }
+        for key in _OPTIONAL_YARN:
+            if f"rope.scaling.yarn_{key}" in entries:
+                known[key] = _number(entries[f"rope.scaling.yarn_{key}"])
+        return cls(theta, "yarn", known)
+
+    def divisors(self, head: int) -> list[float] | None:
+        """What each frequency is divided by (head / 2 numbers); None where nothing is stored."""
+        if self.kind != "llama3":
+            return None
+        assert self.parameters is not None
+        factor, low, high, context = (self.parameters[key] for key in _LLAMA3)
+        result = []
+        for wavelength in _wavelengths(self.theta, head):
+            # 1 keeps a frequency (short waves), 0 divides it by the factor (long waves)
+            kept = (context / wavelength - low) / (high - low)
+            result.append(
+                1 / ((1 - kept) / factor + kept) if 0 < kept < 1 else (factor if kept <= 0 else 1.0)
+            )
+        return result
+
+
+def _wavelengths(theta: float, head: int) -> list[float]:
+    return [2 * math.pi * theta ** (2 * j / head) for j in range(head // 2)]
+
+
+def _usual_attention(factor: float) -> float:
+    """YaRN's attention temperature, section 3.4 of the paper."""
+    return 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+
+
+def _yarn(given: Mapping[str, Any], config: Config) -> dict[str, float]:
+    fallback = config.get("original_max_position_embeddings", config.get("max_position_embeddings"))
+    context = given.get("original_max_position_embeddings") or fallback
+    known = {
+        "factor": _number(given.get("factor")),
+        "original_max_position_embeddings": _number(context),
+    }
+    for key in ("attention_factor", *_OPTIONAL_YARN):
+        if given.get(key) is not None:
+            known[key] = _number(given[key])
+    if given.get("mscale") or given.get("truncate", True) is not True:
+        raise Unsupported(
+            "This model uses a variant of YaRN that llama.cpp does not have for it.",
+            "Choose a model without it.",
+            f"rope parameters: {given}",
+        )
+    return known
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e12:
+        raise BadModelFile(
+            f"A parameter of the position embedding is {str(value)[:40]!r}, not a positive number.",
+            "The model's description (config.json) is damaged. Download it again.",
+        )
+    return value
+
+
+def _llama3_parameters(theta: float, divisors: Sequence[float], head: int) -> dict[str, float]:
+    """Parameters that lead to `divisors`.
+
+    Between the short and the long waves, the kept share is a line in 1 / wavelength. Its
+    slope is context / (high - low) and it is 0 at low / context, so of the three numbers one
+    is free; low = 1 is what Llama uses, and the context is a whole number.
+    """
+    factor = max(divisors)
+    waves = _wavelengths(theta, head)
+    between = [
+        ((1 / divisor - 1 / factor) / (1 - 1 / factor), 1 / wave)
+        for divisor, wave in zip(divisors, waves, strict=True)
+        if 1 + _KEPT_FREQUENCY < divisor < factor * (1 - _KEPT_FREQUENCY)
+    ]
+    if len(between) < 2:
+        # too few waves lie between to tell: the numbers that every Llama 3 has
+        return {
+            "factor": factor,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        }
+    (kept, inverse), (kept_last, inverse_last) = between[0], between[-1]
+    slope = (kept - kept_last) / (inverse - inverse_last)
+    zero = inverse_last - kept_last / slope  # low / context
+    context = round(1 / zero)
+    low = context * zero
+    return {
+        "factor": factor,
+        "low_freq_factor": low,
+        "high_freq_factor": low + context / slope,
+        "original_max_position_embeddings": context,
+    }
