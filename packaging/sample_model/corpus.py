@@ -52,7 +52,9 @@ class Corpus:
     def calibration(self) -> list[Chapter]:
         """Training chapters spread evenly over all novels."""
         works = [[c for c in self.training if c.work == work] for work in TITLES]
-        return [c for chapters in works for c in chapters[CALIBRATION_STRIDE // 2 :: CALIBRATION_STRIDE]]
+        return [
+            c for chapters in works for c in chapters[CALIBRATION_STRIDE // 2 :: CALIBRATION_STRIDE]
+        ]
 
 
 def _paragraphs(lines: list[str]) -> str:
