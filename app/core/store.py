@@ -100,17 +100,19 @@ class JobStore:
         """Inverse of `settings`."""
         self._write_queue({**self._read_queue(), **asdict(settings)})
 
+    def jobs(self) -> list[Job]:
+        """Every job as it is on disk, in the order of the queue; changes nothing."""
+        names = [folder.name for folder in self._root.glob("*/")]
+        return self._in_order([job for name in names if (job := self.read(name))])
+
     def load(self) -> list[Job]:
-        """Every job in the order of the queue.
+        """Every job in the order of the queue, ready for a window that takes them over.
 
         A window's job that was running comes back as queued and goes on where it stood. A
         command's job that was running has failed, unless that command is still at it.
         """
-        jobs = [job for folder in sorted(self._root.glob("*/")) if (job := self._load(folder))]
-        saved = self._read_queue().get("order")
-        order = saved if isinstance(saved, list) else []
-        place = {job_id: index for index, job_id in enumerate(order)}
-        return sorted(jobs, key=lambda job: place.get(job.id, len(place)))
+        folders = list(self._root.glob("*/"))
+        return self._in_order([job for folder in folders if (job := self._load(folder))])
 
     def read(self, job_id: str) -> Job | None:
         """One job as it is on disk now; None when it is gone or damaged."""
@@ -120,6 +122,12 @@ class JobStore:
         except (OSError, ValueError):
             return None
         return reduce(Job.after, _events(folder / "events.jsonl"), job)
+
+    def _in_order(self, jobs: list[Job]) -> list[Job]:
+        saved = self._read_queue().get("order")
+        order = saved if isinstance(saved, list) else []
+        place = {job_id: index for index, job_id in enumerate(order)}
+        return sorted(jobs, key=lambda job: (place.get(job.id, len(place)), job.id))
 
     def _load(self, folder: Path) -> Job | None:
         if folder.name.startswith(BROKEN):

@@ -1,0 +1,50 @@
+"""`nibble jobs`: what was asked for, and how far it is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from app.commands.base import Answer, Command
+from app.commands.terminal import table
+from app.core.job import Job
+from app.core.places import jobs_folder
+from app.core.store import JobStore
+
+
+class Jobs(Command):
+    """Lists the jobs of the window and of the command line."""
+
+    name: ClassVar[str] = "jobs"
+    help: ClassVar[str] = "list the jobs and their results"
+
+    @override
+    def run(self, args: argparse.Namespace) -> Answer:
+        jobs = JobStore(jobs_folder()).jobs()
+        if not jobs:
+            return Answer("No jobs yet. Make one with: nibble quantize sample --format Q4_K_M", [])
+        rows = [
+            (job.id[:15], job.state.value, Path(job.source).name, job.recipe.preset, _outcome(job))
+            for job in jobs
+        ]
+        head = ("started", "state", "model", "format", "result")
+        return Answer(table(head, rows), [_plain(job) for job in jobs])
+
+
+def _outcome(job: Job) -> str:
+    return job.problem.title if job.problem else job.target
+
+
+def _plain(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "state": job.state.value,
+        "source": job.source,
+        "target": job.target,
+        "recipe": job.recipe.to_json(),
+        "report": job.report,
+        "problem": job.problem.title if job.problem else "",
+    }

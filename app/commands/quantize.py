@@ -1,0 +1,151 @@
+"""`nibble quantize MODEL --format F`: one job, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import ClassVar
+
+from typing_extensions import override
+
+from app.commands.base import BAD_INPUT, INTERRUPTED, JOB_FAILED, Answer, Command
+from app.commands.terminal import ProgressLine
+from app.core import words
+from app.core.errors import AppError, BadModelFile, Unsupported
+from app.core.events import Failed, Finished, Started
+from app.core.job import Job, new_id
+from app.core.lock import FileLock
+from app.core.names import result_name
+from app.core.places import jobs_folder
+from app.core.recipe import Recipe
+from app.core.report import Report, load_report
+from app.core.store import JobStore
+
+
+class Quantize(Command):
+    """Runs the same generator as the window's worker, in this process."""
+
+    name: ClassVar[str] = "quantize"
+    help: ClassVar[str] = "convert a model"
+
+    @override
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("model", help="a folder, a .gguf file, or: sample")
+        parser.add_argument("--format", required=True, help="see: nibble formats")
+        parser.add_argument("--out", type=Path, help="file to write (default: here, by its name)")
+        parser.add_argument(
+            "--pure", action="store_true", help="give every weight matrix the same type"
+        )
+        parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps (default: cpu)")
+        parser.add_argument("--threads", type=_positive, default=0, help="default: all cores")
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+        parser.add_argument(
+            "--no-evaluate", action="store_true", help="do not measure what was lost"
+        )
+
+    @override
+    def run(self, args: argparse.Namespace) -> Answer:
+        job = _job(args)
+        store = JobStore(jobs_folder())
+        job = _unfinished(store, job) or job
+        if not store.folder(job.id).exists():
+            store.create(job)
+        lock = FileLock(store.running_lock(job.id))
+        lock.acquire()
+        try:
+            return _run(job, store)
+        except KeyboardInterrupt:
+            hint = "Run the same command again: it goes on where it stood."
+            store.append(job.id, Failed("interrupted", "You stopped this job.", hint))
+            return Answer(f"Stopped. {hint}", {"state": "interrupted"}, INTERRUPTED)
+        finally:
+            lock.release()
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _job(args: argparse.Namespace) -> Job:
+    from app.formats import find_preset
+    from app.models import open_model
+    from app.models.facts import model_facts
+
+    form, preset = find_preset(args.format)
+    checkpoint = open_model(Path(args.model))
+    name = result_name(model_facts(checkpoint).name, preset.name, form.extension)
+    target: Path = args.out or Path.cwd() / name
+    if target.is_dir() and form.extension:
+        target /= name
+    return Job(
+        id=new_id(),
+        source=str(checkpoint.path.absolute()),
+        target=str(target.absolute()),
+        recipe=Recipe(preset.name, pure=args.pure),
+        device=args.device,
+        threads=args.threads,
+        evaluate=not args.no_evaluate,
+        overwrite=args.overwrite,
+        origin="command",
+    )
+
+
+def _unfinished(store: JobStore, job: Job) -> Job | None:
+    """The same job, begun before and cut off, so that it goes on and is listed once."""
+    for other in store.load():
+        if (
+            other.problem
+            and other.origin == job.origin
+            and replace(job, id=other.id) == replace(other.queued(), pid=0)
+        ):
+            return store.requeue(other)
+    return None
+
+
+def _run(job: Job, store: JobStore) -> Answer:
+    from app.worker.awake import awake
+    from app.worker.convert import convert
+    from app.worker.failure import describe
+
+    line = ProgressLine()
+    report = ""
+    store.append(job.id, Started(os.getpid(), job.device))
+    try:
+        with awake(), closing(convert(job, store.folder(job.id))) as events:
+            for event in events:
+                store.append(job.id, event)
+                line.show(event)
+                if isinstance(event, Finished):
+                    report = event.report
+    except Exception as error:  # noqa: BLE001 - this process is the job's worker
+        failed = describe(error)
+        store.append(job.id, failed)
+        wrong_input = isinstance(error, BadModelFile | Unsupported)
+        text = f"error: {failed.title} {failed.hint}".strip()
+        if not isinstance(error, AppError):
+            text += f"\n{failed.details}"
+        return Answer(text, {"error": asdict(failed)}, BAD_INPUT if wrong_input else JOB_FAILED)
+    finally:
+        line.clear()
+    done = load_report(Path(report))
+    return Answer(_text(done), asdict(done))
+
+
+def _text(report: Report) -> str:
+    from app.evaluation.verdict import verdict
+
+    share = report.bytes_after / max(1, report.bytes_before)
+    sizes = f"{words.size(report.bytes_before)} -> {words.size(report.bytes_after)}"
+    bits = f"{report.bits_per_weight:.2f} bits a weight"
+    seconds = words.duration(report.seconds)
+    lines = [report.target, f"{sizes} ({words.percent(share)}), {bits}, {seconds}"]
+    if report.quality:
+        found = verdict(report.quality)
+        lines.append(f"{found.word}: {found.detail}")
+    return "\n".join(lines)

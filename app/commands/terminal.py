@@ -1,0 +1,78 @@
+"""Text for terminals: tables, and one line of progress that rewrites itself."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from app.core import words
+from app.core.events import Event, Note, Progress
+
+PHASES = {
+    "prepare": "Preparing",
+    "quantize": "Quantizing",
+    "verify": "Checking the file",
+    "evaluate": "Measuring the loss",
+}
+_QUIET_SECONDS = 5.0  # between lines where the output is not a terminal
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Left-aligned columns; the head is left out when it is empty."""
+    lines = [*([head] if any(head) else []), *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+class ProgressLine:
+    """Shows a job's events on standard error."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._terminal = self._stream.isatty()
+        self._began = time.monotonic()
+        self._first: float | None = None
+        self._shown = 0.0
+        self._width = 0
+
+    def show(self, event: Event) -> None:
+        """Say what is worth saying about `event`."""
+        if isinstance(event, Note):
+            self.clear()
+            self._stream.write(f"note: {event.text}\n")
+        elif isinstance(event, Progress):
+            now = time.monotonic()
+            if now - self._shown >= (0.1 if self._terminal else _QUIET_SECONDS):
+                self._shown = now
+                self._write(self._line(event))
+
+    def clear(self) -> None:
+        """Make room for other output."""
+        if self._terminal and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def _line(self, event: Progress) -> str:
+        if self._first is None and event.overall > 0:
+            self._first, self._began = event.overall, time.monotonic()
+        parts = [PHASES.get(event.phase, event.phase), event.item]
+        if self._first is not None:
+            parts.insert(1, words.percent(event.overall))
+            gained, spent = event.overall - self._first, time.monotonic() - self._began
+            if gained > 0.02:
+                parts.append(f"{words.duration(spent * (1 - event.overall) / gained)} left")
+        if event.speed:
+            parts.append(f"{words.size(event.speed)}/s")
+        return " · ".join(part for part in parts if part)
+
+    def _write(self, line: str) -> None:
+        if not self._terminal:
+            self._stream.write(line + "\n")
+        else:
+            self._stream.write("\r" + line[:100].ljust(self._width))
+            self._width = min(100, len(line))
+        self._stream.flush()

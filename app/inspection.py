@@ -1,0 +1,69 @@
+"""Everything that can be made of one model, sized exactly, without reading a weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.core.errors import AppError
+from app.core.model import Fallback, FormatChoice, Inspection, Problem
+from app.core.plan import Plan, PlannedTensor
+from app.core.recipe import Recipe
+from app.encodings import ENCODINGS
+from app.formats import FORMATS
+from app.formats.base import Conversion, Format, Preset
+from app.models import open_model
+from app.models.facts import model_facts
+
+
+def inspect_model(path: Path) -> Inspection:
+    """Look at a model's headers, config and tokenizer, and plan every preset.
+
+    Raises:
+        AppError: `path` is no model that can be read.
+    """
+    checkpoint = open_model(path)
+    choices: list[FormatChoice] = []
+    for form in FORMATS.values():
+        prepared: Conversion | Problem
+        try:
+            prepared = form.prepare(checkpoint)
+        except AppError as error:
+            prepared = Problem(error.title, error.hint)
+        choices += [_choice(form, preset, prepared) for preset in form.presets]
+    return Inspection(model_facts(checkpoint), tuple(choices))
+
+
+def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> FormatChoice:
+    plan: Plan | None = None
+    problem = prepared if isinstance(prepared, Problem) else None
+    if isinstance(prepared, Conversion):
+        try:
+            plan = prepared.plan(Recipe(preset.name))
+        except AppError as error:
+            problem = Problem(error.title, error.hint)
+    return FormatChoice(
+        preset=preset.name,
+        format=form.name,
+        runs_in=form.runs_in,
+        extension=form.extension,
+        summary=preset.summary,
+        quality=preset.quality,
+        recommended=preset.recommended,
+        nbytes=plan.total_bytes if plan else 0,
+        bits_per_weight=plan.bits_per_weight if plan else 0.0,
+        fallbacks=tuple(_fallback(tensor) for tensor in plan.fallbacks) if plan else (),
+        notes=plan.notes if plan else (),
+        problem=problem,
+    )
+
+
+def _fallback(tensor: PlannedTensor) -> Fallback:
+    """What the tensor would take if its rows divided, against what it takes."""
+    wanted = ENCODINGS[tensor.wanted]
+    bits = getattr(wanted, "bits", 0.0)
+    return Fallback(
+        tensor.name,
+        tensor.wanted,
+        tensor.encoding,
+        round(tensor.nbytes - tensor.weights * bits / 8),
+    )

@@ -1,0 +1,132 @@
+"""The conversion itself: a generator of events.
+
+Nothing here knows about processes, pipes or windows. Whoever drives the
+generator decides what an event becomes: a line of JSON, a line of text, or an
+item in a test's list. To stop, close it: what is done stays, and the next run goes
+on there. To give up, call `discard` after that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.core.errors import AppError
+from app.core.events import Event, Finished, Note, Progress
+from app.core.files import write_atomic
+from app.core.job import Job
+from app.core.partial import PartialFile, discard_partial
+from app.core.report import TensorResult
+from app.encodings.kernels import warm_up
+from app.evaluation.tensor_error import measure_tensors
+from app.worker.encoder import Encoder
+from app.worker.measure import Measured, measure
+from app.worker.pipeline import Pipeline
+from app.worker.reporting import make_report
+from app.worker.stages import Stages
+from app.worker.work import Work
+
+
+class SkipMeasuring(Exception):
+    """Thrown into the generator while it measures: finish without the rest of it."""
+
+
+def is_measuring(event: Event) -> bool:
+    """Whether the result is in place already, and only its quality is being measured."""
+    return isinstance(event, Progress) and event.phase == "evaluate"
+
+
+def discard(job: Job) -> None:
+    """Delete the unfinished result of a job that was given up."""
+    discard_partial(Path(job.target))
+
+
+def convert(job: Job, folder: Path) -> Generator[Event]:
+    """Make `job.target` from `job.source`.
+
+    Args:
+        job: What is wanted.
+        folder: Where the report goes, and what the next run has to know of this one.
+
+    Raises:
+        AppError: It cannot be done; unfinished work stays for another try.
+    """
+    yield Progress("prepare", 0, 0, "reading the model")
+    work = Work.of(job)
+    stages = Stages.of(work)
+    yield from (Note(text) for text in work.plan.notes)
+    mark = _Mark(folder / "written.json", work)
+    clock = time.monotonic()
+    if mark.is_true():
+        tensors = yield from stages.place("verify", _verify(work, work.target))
+    else:
+        tensors = yield from _write(work, stages, mark)
+    seconds = time.monotonic() - clock
+    measured = Measured()
+    if job.evaluate:
+        try:
+            measured = yield from stages.place("evaluate", measure(work))
+        except SkipMeasuring:
+            yield Note("The measurement was stopped; the file itself is complete.")
+    report = make_report(work, tensors, measured, seconds)
+    report.save(folder / "report.json")
+    yield Finished(str(folder / "report.json"))
+
+
+def _write(
+    work: Work, stages: Stages, mark: _Mark
+) -> Generator[Event, None, tuple[TensorResult, ...]]:
+    """Quantize, check what is on disk, and only then give it its name."""
+    if work.target.exists() and not work.job.overwrite:
+        raise AppError(
+            f"There is a file called {work.target.name} already.",
+            "Choose another name, or allow it to be replaced.",
+        )
+    for name in warm_up({tensor.encoding for tensor in work.plan.tensors}):
+        yield Progress("prepare", 0, 0, f"compiling the {name} kernel (first time only)")
+    partial = PartialFile(work.target, work.plan.total_bytes, work.fingerprint)
+    partial.open()
+    with closing(partial):
+        encoder = Encoder(work.method, work.job.device)
+        pipeline = Pipeline(work.conversion, work.plan, encoder, work.threads)
+        yield from stages.place("quantize", pipeline.run(partial))
+        work.check_source_unchanged()
+        tensors = yield from stages.place("verify", _verify(work, partial.path))
+        mark.set(partial.path)
+        partial.commit()
+    return tensors
+
+
+def _verify(work: Work, path: Path) -> Generator[Event, None, tuple[TensorResult, ...]]:
+    result = work.form.open(path)
+    return (yield from measure_tensors(work.conversion, work.plan, result, work.threads))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Remembers that the target is complete, for a job cut off while it measured.
+
+    It is set just before the file gets its name, and is true only once it has it: renaming
+    changes neither a file's size nor its time.
+    """
+
+    path: Path
+    work: Work
+
+    def set(self, complete: Path) -> None:
+        write_atomic(self.path, json.dumps(self._facts(complete)).encode())
+
+    def is_true(self) -> bool:
+        try:
+            facts: object = json.loads(self.path.read_bytes())
+            return facts == self._facts(self.work.target)
+        except (OSError, ValueError):
+            return False
+
+    def _facts(self, file: Path) -> list[object]:
+        stat = file.stat()
+        return [self.work.fingerprint, stat.st_size, stat.st_mtime_ns]
