@@ -41,6 +41,7 @@ class GgufFile(Checkpoint):
         """
         parts = _parts(path)
         self.path = parts[0]
+        self.files = parts
         self.config: Mapping[str, Any] = {}
         self.tensors: dict[str, TensorInfo] = {}
         self._places: dict[str, tuple[SourceFile, int, int]] = {}

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+#: The other files that are read, where they exist.
+_SMALL = (
+    CONFIG,
+    _INDEX,
+    "README.md",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+)
 _MAX_CONFIG = 8_000_000
 _PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
@@ -44,6 +59,7 @@ class SafetensorsFolder(Checkpoint):
         self.path = folder
         shards = _shards(folder)
         self.config: Mapping[str, Any] = _config(folder)
+        self.files = [folder / name for name in (*shards, *_SMALL) if (folder / name).exists()]
         self._places: dict[str, tuple[SourceFile, int]] = {}
         self.tensors: dict[str, TensorInfo] = {}
         for name in shards:
