@@ -8,9 +8,12 @@ from typing import Any
 from app.core.errors import BadModelFile, Unsupported
 from app.models.architectures.base import Architecture, Config, Dimensions
 from app.models.architectures.rope import Rope
+from app.models.config import flag, number, whole_number
 
-_MOST = {"num_hidden_layers": 4096, "vocab_size": 1 << 24}
-_MOST_OTHERS = 1 << 26
+_MOST = 1 << 24
+_MOST_LAYERS = 4096
+_AGAIN = "The model's description is damaged. Download it again."
+_NOTES = "its metadata"
 
 
 def dimensions_of_config(architecture: Architecture, config: Config) -> Dimensions:
@@ -19,26 +22,30 @@ def dimensions_of_config(architecture: Architecture, config: Config) -> Dimensio
     Raises:
         BadModelFile: One is missing or out of bounds, or they contradict each other.
     """
-    known = {**architecture.defaults, **config}
-    heads = _whole(known, "num_attention_heads")
-    hidden = _whole(known, "hidden_size")
-    head = known.get("head_dim")
-    kv_heads = known.get("num_key_value_heads")
+    defaults = architecture.defaults
+    heads = _bounded(config, "num_attention_heads")
+    hidden = _bounded(config, "hidden_size")
     dimensions = Dimensions(
-        layers=_whole(known, "num_hidden_layers"),
+        layers=_bounded(config, "num_hidden_layers"),
         hidden=hidden,
-        inner=_whole(known, "intermediate_size"),
+        inner=_bounded(config, "intermediate_size"),
         heads=heads,
-        kv_heads=heads if kv_heads is None else _whole(known, "num_key_value_heads"),
-        head=hidden // heads if head is None else _whole(known, "head_dim"),
-        vocabulary=_whole(known, "vocab_size"),
+        kv_heads=_bounded(config, "num_key_value_heads", defaults["num_key_value_heads"] or heads),
+        head=_bounded(config, "head_dim", defaults.get("head_dim", max(1, hidden // heads))),
+        vocabulary=_bounded(config, "vocab_size"),
     )
+    return _checked(dimensions, "config.json")
+
+
+def _checked(dimensions: Dimensions, file: str) -> Dimensions:
     if dimensions.heads % dimensions.kv_heads or dimensions.head % 2:
         raise BadModelFile(
-            f"config.json: {dimensions.heads} attention heads of {dimensions.head} numbers do not "
-            f"share {dimensions.kv_heads} key heads.",
-            "The file is damaged. Download it again.",
+            f"{file}: {dimensions.heads} attention heads of {dimensions.head} numbers cannot share "
+            f"{dimensions.kv_heads} key heads.",
+            _AGAIN,
         )
+    if dimensions.layers > _MOST_LAYERS:
+        raise BadModelFile(f"{file}: {dimensions.layers} layers are too many.", _AGAIN)
     return dimensions
 
 
@@ -49,8 +56,7 @@ def rope_of_config(architecture: Architecture, config: Config) -> Rope:
 
 def is_tied(architecture: Architecture, config: Config) -> bool:
     """Whether the output layer is the embedding, used a second time."""
-    tied = config.get("tie_word_embeddings")
-    return bool(architecture.defaults["tie_word_embeddings"] if tied is None else tied)
+    return flag(config, "tie_word_embeddings", architecture.defaults["tie_word_embeddings"])
 
 
 def gguf_metadata(architecture: Architecture, config: Config) -> dict[str, Any]:
@@ -66,18 +72,21 @@ def gguf_metadata(architecture: Architecture, config: Config) -> dict[str, Any]:
             "llama.cpp has SiLU only.",
             "It cannot be stored as a GGUF file. Choose another model.",
         )
-    known = {**architecture.defaults, **config}
+    defaults = architecture.defaults
     dimensions = dimensions_of_config(architecture, config)
+    context = defaults["max_position_embeddings"]
     entries: dict[str, Any] = {
         "block_count": dimensions.layers,
-        "context_length": _whole(known, "max_position_embeddings"),
+        "context_length": _bounded(config, "max_position_embeddings", context),
         "embedding_length": dimensions.hidden,
         "feed_forward_length": dimensions.inner,
         "attention.head_count": dimensions.heads,
         "attention.head_count_kv": dimensions.kv_heads,
         "attention.key_length": dimensions.head,
         "attention.value_length": dimensions.head,
-        "attention.layer_norm_rms_epsilon": _epsilon(known),
+        "attention.layer_norm_rms_epsilon": number(
+            config, "rms_norm_eps", defaults["rms_norm_eps"]
+        ),
         "rope.dimension_count": dimensions.head,
         "vocab_size": dimensions.vocabulary,
         **rope_of_config(architecture, config).metadata(),
@@ -113,16 +122,21 @@ def dimensions_of_gguf(
                 "Choose another model.",
                 f"{prefix}{key}",
             )
-    heads, hidden = _whole(known, "attention.head_count"), _whole(known, "embedding_length")
-    return Dimensions(
-        layers=_whole(known, "block_count"),
+
+    def count(key: str, default: int | None = None) -> int:
+        return _bounded(known, key, default, _NOTES)
+
+    heads, hidden = count("attention.head_count"), count("embedding_length")
+    dimensions = Dimensions(
+        layers=count("block_count"),
         hidden=hidden,
-        inner=_whole(known, "feed_forward_length"),
+        inner=count("feed_forward_length"),
         heads=heads,
-        kv_heads=_whole({"attention.head_count_kv": heads, **known}, "attention.head_count_kv"),
-        head=_whole({"attention.key_length": hidden // heads, **known}, "attention.key_length"),
+        kv_heads=count("attention.head_count_kv", heads),
+        head=count("attention.key_length", max(1, hidden // heads)),
         vocabulary=vocabulary,
     )
+    return _checked(dimensions, _NOTES)
 
 
 def config_of_gguf(
@@ -156,8 +170,8 @@ def config_of_gguf(
         "head_dim": dimensions.head,
         "vocab_size": dimensions.vocabulary,
         "hidden_act": "silu",
-        "max_position_embeddings": _whole(known, "context_length"),
-        "rms_norm_eps": float(known.get("attention.layer_norm_rms_epsilon", 1e-6)),
+        "max_position_embeddings": _bounded(known, "context_length", file=_NOTES),
+        "rms_norm_eps": number(known, "attention.layer_norm_rms_epsilon", file=_NOTES),
         "tie_word_embeddings": "output.weight" not in names,
         "attention_bias": "blk.0.attn_output.bias" in names,
         "mlp_bias": "blk.0.ffn_up.bias" in names,
@@ -171,23 +185,11 @@ def config_of_gguf(
     return config
 
 
-def _whole(values: Mapping[str, Any], key: str) -> int:
-    value = values.get(key)
-    most = _MOST.get(key, _MOST_OTHERS)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-        said = "is missing" if value is None else f"is {str(value)[:40]!r}"
-        raise BadModelFile(
-            f"{key} {said}; it must be a positive whole number.",
-            "The model's description (config.json) is damaged. Download it again.",
-        )
+def _bounded(
+    config: Config, key: str, default: int | None = None, file: str = "config.json"
+) -> int:
+    """A count that is small enough to make lists of that length."""
+    value = whole_number(config, key, default, file=file)
+    if value > _MOST:
+        raise BadModelFile(f"{file}: {key} is {value}, which is too much.", _AGAIN)
     return value
-
-
-def _epsilon(values: Mapping[str, Any]) -> float:
-    value = values.get("rms_norm_eps")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise BadModelFile(
-            f"rms_norm_eps is {str(value)[:40]!r}; it must be a small positive number.",
-            "The model's description (config.json) is damaged. Download it again.",
-        )
-    return float(value)
