@@ -16,9 +16,25 @@ def main() -> int:
         from app.commands.program import run
 
         return run(arguments)
-    from app.ui.application import run as window
+    return _window()
 
-    return window([sys.argv[0]])
+
+def _window() -> int:
+    from app.core.desktop import missing_library, no_display
+
+    program = "python -m app" if sys.argv[0].endswith("__main__.py") else "nibble"
+    reason = no_display(program)
+    if not reason:
+        try:
+            from app.ui.application import run
+        except ImportError as error:
+            if "PySide6" not in str(error) and not str(error).startswith("lib"):
+                raise
+            reason = missing_library(error, program)
+        else:
+            return run(sys.argv[:1])
+    sys.stderr.write(reason + "\n")
+    return 2
 
 
 if __name__ == "__main__":

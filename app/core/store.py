@@ -126,7 +126,7 @@ class JobStore:
     def _in_order(self, jobs: list[Job]) -> list[Job]:
         saved = self._read_queue().get("order")
         order = saved if isinstance(saved, list) else []
-        place = {job_id: index for index, job_id in enumerate(order)}
+        place = {job_id: index for index, job_id in enumerate(map(str, order))}
         return sorted(jobs, key=lambda job: (place.get(job.id, len(place)), job.id))
 
     def _load(self, folder: Path) -> Job | None:
