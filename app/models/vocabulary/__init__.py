@@ -1,0 +1,67 @@
+"""Vocabularies: a tokenizer as data, for runtimes that have their own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.core.errors import BadModelFile
+from app.models.config import read_json
+from app.models.vocabulary.base import SpecialTokens, TokenType, Vocabulary
+from app.models.vocabulary.bpe import FILE, read_bpe
+from app.models.vocabulary.pretokenizer import unknown_way
+from app.models.vocabulary.special import chat_template, read_settings, special_tokens
+from app.models.vocabulary.spm import MODEL_FILE, is_spm, read_spm_json, read_spm_model
+
+__all__ = ["SpecialTokens", "TokenType", "Vocabulary", "read_vocabulary"]
+
+
+def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocabulary:
+    """The vocabulary of a Hugging Face folder.
+
+    Args:
+        folder: With tokenizer.model or tokenizer.json.
+        config: Content of config.json.
+        size: Rows of the embedding.
+
+    Raises:
+        BadModelFile: There is no tokenizer, or it is damaged.
+        Unsupported: It is of a kind that cannot be described to llama.cpp.
+    """
+    tokenizer: Mapping[str, Any] = {}
+    if (folder / FILE).exists():
+        tokenizer = _checked(read_json(folder / FILE))
+    if (folder / MODEL_FILE).exists() and (not tokenizer or is_spm(tokenizer)):
+        vocabulary = read_spm_model(folder, size)
+    elif not tokenizer:
+        raise BadModelFile(
+            f"{folder.name} has no tokenizer.",
+            f"Download {FILE} (or {MODEL_FILE}) into the model's folder as well.",
+        )
+    elif is_spm(tokenizer):
+        vocabulary = read_spm_json(tokenizer, size)
+    else:
+        vocabulary = read_bpe(tokenizer, size)
+    settings = read_settings(folder, config)
+    is_sentencepiece = vocabulary.kind == "spm"
+    return replace(
+        vocabulary,
+        special=special_tokens(settings, tokenizer, vocabulary.tokens, is_sentencepiece),
+        chat_template=chat_template(folder, settings),
+    )
+
+
+def _checked(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Refuse a tokenizer.json that is not byte-pair encoding with a vocabulary and merges."""
+    model = tokenizer.get("model")
+    if not isinstance(model, Mapping):
+        raise BadModelFile(f"{FILE} describes no tokenizer.", "Download the file again.")
+    if model.get("type", "BPE") != "BPE":
+        raise unknown_way("It does not merge pairs.", f"model type {model.get('type')!r}")
+    if not isinstance(model.get("vocab"), Mapping) or not isinstance(model.get("merges"), list):
+        raise BadModelFile(
+            f"{FILE} has no tokens or no pairs to merge.", "Download the file again."
+        )
+    return tokenizer
