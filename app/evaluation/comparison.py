@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,24 +63,30 @@ def compare(
             "The result can be used, but its quality is not measured.",
         )
     place = Place(device)
-    told = False
-    passing = run_layers(skeleton, (source, result), windows.tokens, place)
-    try:
+    both = (source, result)
+    states = yield from _last_states(skeleton, both, windows.tokens, place)
+    scores = yield from _score_slices(skeleton, both, states, windows.tokens, place)
+    if place.full:
+        yield Note(
+            f"The memory of {place.full} was too small to measure the quality there; "
+            "the processor went on."
+        )
+    return _quality(scores, windows)
+
+
+def _last_states(
+    skeleton: Skeleton, sources: Sequence[WeightSource], tokens: Tensor, place: Place
+) -> Generator[Progress, None, list[Tensor]]:
+    """Both models' hidden states behind the last layer."""
+    with closing(run_layers(skeleton, sources, tokens, place)) as passing:
         while True:
-            step = next(passing)
-            if place.full and not told:
-                told = True
-                yield _device_full(place)
+            try:
+                step = next(passing)
+            except StopIteration as end:
+                states: list[Tensor] = end.value
+                return states
             whole = step.total * (1 + _HEAD_LAYERS / skeleton.layers)
             yield Progress("evaluate", step.done, step.total, step.item, step.done / whole)
-    except StopIteration as end:
-        states: list[Tensor] = end.value
-    finally:
-        passing.close()
-    scores = yield from _score_slices(skeleton, (source, result), states, windows.tokens, place)
-    if place.full and not told:
-        yield _device_full(place)
-    return _quality(scores, windows)
 
 
 def _score_slices(
@@ -162,10 +169,3 @@ def _perplexity(losses: Tensor) -> float:
     """Exponential of the mean; infinite where that is too large for a number."""
     mean = float(losses.mean())
     return math.exp(mean) if not mean > 700 else math.inf
-
-
-def _device_full(place: Place) -> Note:
-    return Note(
-        f"The memory of {place.full} was too small to measure the quality there; "
-        "the processor went on."
-    )

@@ -94,7 +94,7 @@ def _of_json(path: Path, settings: Mapping[str, Any]) -> Tokenizer:
         bare, opened = (
             tokenizer.encode("a", add_special_tokens=special).ids for special in (False, True)
         )
-    except Exception as error:  # noqa: BLE001 - the library raises nothing narrower
+    except Exception as error:  # the library raises nothing narrower
         raise BadModelFile(
             "The model's tokenizer.json cannot be used.", "Download the model again.", str(error)
         ) from error

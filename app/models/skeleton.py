@@ -240,25 +240,19 @@ def _modules(config: Mapping[str, Any], max_layers: int) -> Any:
     quiet_transformers()
     import torch
     from huggingface_hub.errors import StrictDataclassError
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreTrainedConfig
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    model_type = config.get("model_type")
-    known_type = isinstance(model_type, str) and model_type in CONFIG_MAPPING
-    config_class = CONFIG_MAPPING[model_type] if known_type else None
-    if config_class not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    kind = config.get("model_type")
+    known_kind = isinstance(kind, str) and kind in CONFIG_MAPPING
+    if not known_kind or CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise Unsupported(
-            f"Models of the type {model_type!r} cannot be run here.",
+            f"Models of the type {kind!r} cannot be run here.",
             "The result can be used, but its quality is not measured.",
         )
-    allowed = set(config_class.__dataclass_fields__) - set(PreTrainedConfig.__dataclass_fields__)
-    aliases = config_class.attribute_map
-    allowed |= {*aliases, *aliases.values(), *_OLD_ROPE_KEYS}
-    chosen = {key: config[key] for key in allowed & config.keys()}
-    if "pad_token_id" in allowed:
-        chosen["pad_token_id"] = None  # changes no number, but may lie outside of the vocabulary
+    config_class = CONFIG_MAPPING[kind]
     try:
-        known = config_class(**chosen)
+        known = config_class(**_allowed(config_class, config))
         if known.num_hidden_layers > max_layers:
             raise ValueError(f"{known.num_hidden_layers} layers")
         with torch.device("meta"):
@@ -269,6 +263,19 @@ def _modules(config: Mapping[str, Any], max_layers: int) -> Any:
             "Download the model again.",
             f"{type(error).__name__}: {error}",
         ) from error
+
+
+def _allowed(config_class: Any, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of `config` that `config_class` itself declares, by today's names or older."""
+    from transformers import PreTrainedConfig
+
+    allowed = set(config_class.__dataclass_fields__) - set(PreTrainedConfig.__dataclass_fields__)
+    aliases = config_class.attribute_map
+    allowed |= {*aliases, *aliases.values(), *_OLD_ROPE_KEYS}
+    chosen = {key: config[key] for key in allowed & config.keys()}
+    if "pad_token_id" in allowed:
+        chosen["pad_token_id"] = None  # changes no number, but may lie outside of the vocabulary
+    return chosen
 
 
 def _find_layers(model: Any) -> tuple[str, Any]:
