@@ -12,7 +12,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from app.commands.base import BAD_INPUT, INTERRUPTED, JOB_FAILED, Answer, Command
-from app.commands.terminal import ProgressLine
+from app.commands.terminal import ProgressLine, positive
 from app.core import words
 from app.core.errors import AppError, BadModelFile, Unsupported
 from app.core.events import Failed, Finished, Started
@@ -40,7 +40,7 @@ class Quantize(Command):
             "--pure", action="store_true", help="give every weight matrix the same type"
         )
         parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps (default: cpu)")
-        parser.add_argument("--threads", type=_positive, default=0, help="default: all cores")
+        parser.add_argument("--threads", type=positive, default=0, help="default: all cores")
         parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
         parser.add_argument(
             "--no-evaluate", action="store_true", help="do not measure what was lost"
@@ -63,13 +63,6 @@ class Quantize(Command):
             return Answer(f"Stopped. {hint}", {"state": "interrupted"}, INTERRUPTED)
         finally:
             lock.release()
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def _job(args: argparse.Namespace) -> Job:

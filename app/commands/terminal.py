@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,17 @@ PHASES = {
     "evaluate": "Measuring the loss",
 }
 _QUIET_SECONDS = 5.0  # between lines where the output is not a terminal
+
+
+def positive(text: str) -> int:
+    """An argument that counts something.
+
+    Raises:
+        ArgumentTypeError: It is not a whole number from 1 up.
+    """
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,41 @@
+"""What a finished file has lost: both models on the same text."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from app.core.errors import AppError
+from app.core.events import Event, Note
+from app.core.report import Quality, Sample
+from app.evaluation.comparison import DEFAULT_TOKENS, compare
+from app.evaluation.samples import continue_prompts
+from app.evaluation.text import cut_windows
+from app.evaluation.tokenizer import open_tokenizer
+from app.models.named_weights import NamedWeights
+from app.worker.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What could be measured; `notes` say why something could not."""
+
+    quality: Quality | None = None
+    samples: tuple[Sample, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def measure(work: Work) -> Generator[Event, None, Measured]:
+    """Measure the file that is in place. A model that cannot be run here is no failure."""
+    try:
+        source, result = NamedWeights(work.source), NamedWeights(work.form.open(work.target))
+        tokenizer = open_tokenizer(work.source)
+        windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS)
+        quality = yield from compare(source, result, windows, work.job.device)
+        samples, why = continue_prompts(source, result, tokenizer)
+    except AppError as error:
+        yield Note(error.title)
+        return Measured(notes=(error.title,))
+    if why:
+        yield Note(why)
+    return Measured(quality, samples, (why,) if why else ())
