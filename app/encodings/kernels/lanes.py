@@ -1,0 +1,91 @@
+"""Many blocks at once: the lanes that the searches of the K encodings run on.
+
+A sub-block's best scale is found by trying candidates, each of which costs a pass over its 16 or 32
+weights and three sums. Summing within one sub-block is a serial chain; summing `LANES` sub-blocks
+side by side keeps every SIMD unit busy. So weights are transposed: row l of `data` holds the l-th
+weight of every lane. With the three sums, the error of a candidate follows in closed form, and no
+second pass over the weights is needed.
+
+`data` holds n rows of values and then n rows of their importances; `state` holds rows of one number
+a lane. Both are flat: offsets known to the compiler are what lets it vectorise over the lanes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+from app.encodings.kernels.half import MAGNITUDE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LANES = 32
+"""Sub-blocks side by side. A constant, so that no lane is left to a scalar remainder loop, whose
+rounding could differ."""
+
+RELAXED = {"contract", "nsz"}
+"""What the compiler may do with the searches' arithmetic: fuse multiply and add. Reordering is not
+allowed, or a block's bytes could depend on its neighbours'."""
+
+# Rows of `state` that all searches share.
+INVERSE, SHIFT, SUM_Q, SUM_QQ, SUM_QV, SUM_V, SUM_VV, ERROR, SCALE = (i * LANES for i in range(9))
+SHARED = 9 * LANES
+
+
+@njit(nogil=True)
+def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -> int:
+    """Fill the lanes with sub-blocks of n weights; lanes without weights become zero.
+
+    Returns:
+        The bits of the largest magnitude: NaN and infinities come out on top.
+    """
+    bits = weights.view(np.uint32)
+    top = np.uint32(0)
+    lanes = weights.size // n
+    for lane in range(lanes):
+        part = weights[lane * n : lane * n + n]
+        part_bits = bits[lane * n : lane * n + n]
+        column = data[lane:]
+        for i in range(n):
+            column[i * LANES] = part[i]
+            top = max(top, np.uint32(part_bits[i] & MAGNITUDE))
+    for i in range(n):
+        data[i * LANES + lanes : i * LANES + LANES] = 0
+    return np.int64(top)
+
+
+@njit(nogil=True, fastmath=RELAXED)
+def tally(
+    data: NDArray[np.float32],
+    state: NDArray[np.float32],
+    n: int,
+    low: np.float32,
+    high: np.float32,
+) -> None:
+    """Round every value v to q = (v - SHIFT) * INVERSE within low .. high, and sum.
+
+    Sets SUM_Q, SUM_QQ and SUM_QV to the importance-weighted sums of q, q q and q v.
+    """
+    state[SUM_Q : SUM_QV + LANES] = 0
+    for row in range(0, n, 8):
+        values = data[row * LANES : (row + 8) * LANES]
+        importances = data[(n + row) * LANES : (n + row + 8) * LANES]
+        for k in range(LANES):
+            inverse = state[INVERSE + k]
+            shift = state[SHIFT + k]
+            q1 = state[SUM_Q + k]
+            q2 = state[SUM_QQ + k]
+            qv = state[SUM_QV + k]
+            for i in range(8):  # unrolled: the sums stay in registers
+                v = values[i * LANES + k]
+                q = min(max(np.rint((v - shift) * inverse), low), high)
+                wq = importances[i * LANES + k] * q
+                q1 += wq
+                q2 += wq * q
+                qv += wq * v
+            state[SUM_Q + k] = q1
+            state[SUM_QQ + k] = q2
+            state[SUM_QV + k] = qv
