@@ -39,7 +39,7 @@ class Evaluate(Command):
     @override
     def run(self, args: argparse.Namespace) -> Answer:
         from app.evaluation.comparison import compare
-        from app.evaluation.text import cut_windows
+        from app.evaluation.text import cut_windows, window_length
         from app.evaluation.tokenizer import open_tokenizer
         from app.evaluation.weight_error import compare_weights
         from app.models import open_model
@@ -50,7 +50,12 @@ class Evaluate(Command):
         reference = open_model(Path(args.reference))
         source = NamedWeights(reference)
         result = NamedWeights(open_model(Path(args.quantized)))
-        windows = cut_windows(open_tokenizer(reference), tokens=args.tokens, path=args.text)
+        windows = cut_windows(
+            open_tokenizer(reference),
+            tokens=args.tokens,
+            context=window_length(source.config),
+            path=args.text,
+        )
         tensors = _last(compare_weights(source, result))
         quality = _last(compare(source, result, windows, args.device))
         document = {"quality": asdict(quality), "tensors": [asdict(row) for row in tensors]}

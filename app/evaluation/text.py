@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.core.errors import Unsupported
 from app.core.places import resources
@@ -18,11 +18,18 @@ DEFAULT_CONTEXT = 512
 """Tokens a window, as in llama.cpp's tools."""
 
 _LEAST_CONTEXT = 8
+_CHARACTERS_A_TOKEN = 20  # far more than any tokenizer has on average; bounds what is read
 
 
 def evaluation_text() -> Path:
     """The text that is shipped: prose under a free licence, not in the calibration text."""
     return resources() / "text" / "evaluation.txt"
+
+
+def window_length(config: Mapping[str, Any]) -> int:
+    """Tokens a window for a model: the default, or its whole context if that is shorter."""
+    longest = config.get("max_position_embeddings")
+    return min(DEFAULT_CONTEXT, longest) if isinstance(longest, int) else DEFAULT_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,8 @@ def cut_windows(
     import torch
 
     path = path or evaluation_text()
-    ids = tokenizer.encode(path.read_text(encoding="utf-8"))
+    with path.open(encoding="utf-8", errors="replace") as file:
+        ids = tokenizer.encode(file.read(_CHARACTERS_A_TOKEN * tokens))
     context = min(context, len(ids))
     if context < _LEAST_CONTEXT:
         raise Unsupported(

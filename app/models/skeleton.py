@@ -184,21 +184,37 @@ class Skeleton:
         output = self._call_around(substitute, weights, inputs_embeds=hidden[None])
         return cast("Tensor", output.logits[0])
 
+    def next_logits(self, weights: Weights, tokens: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Read `tokens` after those in `cache` and predict the next ones, all layers at once.
+
+        Args:
+            weights: From `all_weights`.
+            tokens: (texts, length), int64.
+            cache: What the call before returned; None at the beginning.
+
+        Returns:
+            (texts, vocabulary), and the cache for the next call.
+        """
+        inputs = {"input_ids": tokens, "past_key_values": cache, "use_cache": True}
+        output = self._call(weights, {**inputs, "logits_to_keep": 1})
+        return output.logits[:, -1], output.past_key_values
+
     def _call_around(self, stand_in: Any, weights: Weights, **inputs: Tensor) -> Any:
         """Call the model with `stand_in` in the place of every layer's own computation."""
-        import torch
-        from torch.func import functional_call
-
         for layer in self._layers:
             layer.forward = stand_in
         try:
-            with torch.no_grad():
-                return functional_call(
-                    self.model, weights, (), {**inputs, "use_cache": False}, tie_weights=False
-                )
+            return self._call(weights, {**inputs, "use_cache": False})
         finally:
             for layer in self._layers:
                 del layer.forward
+
+    def _call(self, weights: Weights, inputs: Mapping[str, Any]) -> Any:
+        import torch
+        from torch.func import functional_call
+
+        with torch.no_grad():
+            return functional_call(self.model, weights, (), dict(inputs), tie_weights=False)
 
     def _named(self) -> list[tuple[str, nn.Parameter]]:
         return list(self.model.named_parameters(remove_duplicate=False))

@@ -10,7 +10,7 @@ from app.core.events import Event, Note
 from app.core.report import Quality, Sample
 from app.evaluation.comparison import DEFAULT_TOKENS, compare
 from app.evaluation.samples import continue_prompts
-from app.evaluation.text import cut_windows
+from app.evaluation.text import cut_windows, window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.models.named_weights import NamedWeights
 from app.worker.work import Work
@@ -30,9 +30,10 @@ def measure(work: Work) -> Generator[Event, None, Measured]:
     try:
         source, result = NamedWeights(work.source), NamedWeights(work.form.open(work.target))
         tokenizer = open_tokenizer(work.source)
-        windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS)
+        context = window_length(source.config)
+        windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS, context=context)
         quality = yield from compare(source, result, windows, work.job.device)
-        samples, why = continue_prompts(source, result, tokenizer)
+        samples, why = yield from continue_prompts(source, result, tokenizer)
     except AppError as error:
         yield Note(error.title)
         return Measured(notes=(error.title,))
