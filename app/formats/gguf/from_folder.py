@@ -1,0 +1,58 @@
+"""From a Hugging Face folder to a GGUF file."""
+
+from __future__ import annotations
+
+from app.core.errors import Unsupported
+from app.formats.gguf.conversion import GgufConversion, Target
+from app.formats.gguf.metadata import model_metadata
+from app.models.architectures.base import ROPE_FACTORS
+from app.models.architectures.hyperparameters import rope_of_config
+from app.models.base import Checkpoint
+from app.models.description import describe_folder
+from app.models.vocabulary import read_vocabulary
+
+_FLOATS = {"F64", "F32", "F16", "BF16"}
+
+
+class FolderConversion(GgufConversion):
+    """Renames tensors, reorders rows of heads, and writes config and tokenizer as metadata."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Look at the config, the tokenizer and the tensors' shapes.
+
+        Raises:
+            BadModelFile: One of them is damaged.
+            Unsupported: llama.cpp cannot run such a model, or it is quantized already.
+        """
+        config = checkpoint.config
+        _refuse_quantized(checkpoint)
+        description = describe_folder(checkpoint)
+        architecture, dimensions = description.architecture, description.dimensions
+        vocabulary = read_vocabulary(checkpoint.path, config, dimensions.vocabulary)
+        targets = [
+            Target(weight.gguf, weight.shape, (weight.hf,), weight.head)
+            for weight in description.weights
+        ]
+        divisors = rope_of_config(architecture, config).divisors(dimensions.head)
+        if divisors:
+            targets.append(Target(ROPE_FACTORS, (len(divisors),), (), values=tuple(divisors)))
+        super().__init__(
+            checkpoint,
+            description,
+            targets,
+            model_metadata(checkpoint, description, vocabulary),
+            (*architecture.notes(config), *vocabulary.notes),
+        )
+
+
+def _refuse_quantized(checkpoint: Checkpoint) -> None:
+    quantization = checkpoint.config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+    odd = next((info for info in checkpoint.tensors.values() if info.dtype not in _FLOATS), None)
+    if quantization is None and odd is None:
+        return
+    raise Unsupported(
+        "This model is already quantized.",
+        "Quantizing it again would lose accuracy twice. Choose the original model, in BF16 or F16.",
+        f"method: {method}; {odd.name} is {odd.dtype}" if odd else f"method: {method}",
+    )
