@@ -38,6 +38,12 @@ class NamedWeights:
         """Hugging Face's names of the weights; `lm_head.weight` only where it is not tied."""
         return tuple(self._weights)
 
+    def info(self, name: str) -> TensorInfo:
+        """How the weight called `name` is stored."""
+        place = self._placed[name]
+        inside = isinstance(self._checkpoint, GgufFile)
+        return self._checkpoint.tensors[place.gguf if inside else name]
+
     def weight(self, name: str) -> Tensor:
         """The weight called `name` as transformers would see it, float32, on the host.
 

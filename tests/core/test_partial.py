@@ -99,7 +99,7 @@ def test_that_a_journal_line_cut_short_costs_only_its_piece(target):
 def test_that_two_jobs_cannot_write_the_same_file(target, monkeypatch):
     monkeypatch.setattr(module, "_LOCK_SECONDS", 0.1)
     first = opened(target)
-    with pytest.raises(AppError, match="Another job is writing model.gguf"):
+    with pytest.raises(AppError, match=r"Another job is writing model\.gguf"):
         opened(target)
     first.close()
     opened(target).close()
