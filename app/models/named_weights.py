@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.core.tensor import TensorInfo
 from app.models.architectures.base import ROPE_FACTORS
 from app.models.architectures.hyperparameters import config_of_gguf
 from app.models.architectures.order import neighbours_to_halves
@@ -40,9 +41,8 @@ class NamedWeights:
 
     def info(self, name: str) -> TensorInfo:
         """How the weight called `name` is stored."""
-        place = self._placed[name]
-        inside = isinstance(self._checkpoint, GgufFile)
-        return self._checkpoint.tensors[place.gguf if inside else name]
+        stored = self._weights[name].gguf if isinstance(self._checkpoint, GgufFile) else name
+        return self._checkpoint.tensors[stored]
 
     def weight(self, name: str) -> Tensor:
         """The weight called `name` as transformers would see it, float32, on the host.

@@ -35,7 +35,7 @@ class Encoder:
         try:
             parts = self._method.quantize(weight.to(self._device), encoding)
             (blocks,) = parts.values()
-            return memoryview(blocks.contiguous().cpu().flatten().numpy()).cast("B")
+            return blocks.contiguous().cpu().flatten().numpy().data
         except torch.OutOfMemoryError:
             self._warn()
         if len(weight) > 1:
