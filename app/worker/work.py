@@ -18,6 +18,7 @@ from app.methods import METHODS
 from app.methods.base import Method
 from app.models import open_model
 from app.models.base import Checkpoint
+from app.worker.device import check_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Work:
         Raises:
             AppError: The source or the recipe is at fault, or the target would replace the source.
         """
+        check_device(job.device)
         form, _ = find_preset(job.recipe.preset)
         source = open_model(Path(job.source))
         conversion = form.prepare(source)

@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from app.core.errors import Unsupported
+from app.worker.device import accelerators, check_device
+
+
+def test_that_the_processor_is_always_there():
+    check_device("cpu")
+
+
+def test_that_a_card_is_known_by_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert accelerators()[:2] == ("cuda:0", "cuda:1")
+    check_device("cuda")
+    check_device("cuda:1")
+    with pytest.raises(Unsupported, match="cuda:2"):
+        check_device("cuda:2")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:99", "cpu:1", "cuda:x", "vulkan"])
+def test_that_another_device_is_refused_with_those_there_are(name):
+    with pytest.raises(Unsupported, match="cannot use") as caught:
+        check_device(name)
+    assert "cpu" in caught.value.hint
