@@ -1,0 +1,399 @@
+"""The form that makes a job: a model, a quality, a place."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any, ClassVar
+
+from PySide6.QtCore import QCoreApplication, QTimer, Slot
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from typing_extensions import override
+
+from app.core import words
+from app.core.errors import AppError
+from app.core.job import Job, new_id
+from app.core.model import FormatChoice, Inspection
+from app.core.names import result_name
+from app.core.places import sample_model
+from app.core.recipe import Recipe
+from app.ui.context import Context, Notice
+from app.ui.icons import Button, Picture
+from app.ui.page import Page, section
+from app.ui.probe import Probe
+from app.ui.target import Target
+from app.ui.widgets.advanced import AdvancedPanel, Options
+from app.ui.widgets.choice_notes import ChoiceNotes
+from app.ui.widgets.drop_zone import DropZone, dropped_path
+from app.ui.widgets.format_table import FormatTable
+from app.ui.widgets.model_card import ModelCard, Skeleton
+from app.ui.widgets.problem_card import ProblemCard
+from app.ui.widgets.target_field import TargetField
+from app.ui.widgets.text import ElidedLabel
+
+_SKELETON_MS = 200
+
+
+class ConvertPage(Page):
+    """One form from top to bottom in the order of thought; everything is checked while typing."""
+
+    name: ClassVar[str] = "convert"
+    position: ClassVar[int] = 10
+    icon: ClassVar[str] = "convert"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._inspection: Inspection | None = None
+        self._path = ""
+        self._suggested = True  # the target's name is still ours
+        self._probe = Probe([*context.command], self)
+        self._probe.answered.connect(self._understand)
+        self._probe.failed.connect(self._explain)
+        self._waiting = QTimer(self, interval=_SKELETON_MS, singleShot=True)
+        self._waiting.timeout.connect(self._show_skeleton)
+        self.setAcceptDrops(True)
+        self._build()
+        self._connect()
+        self._show_only(self.drop_zone)
+
+    @override
+    @classmethod
+    def title(cls) -> str:
+        return QCoreApplication.translate("ConvertPage", "Convert")
+
+    @override
+    def help_text(self) -> str:
+        return self.tr(
+            "<p><b>Make a model smaller.</b> Choose a model, a quality and a place, then press "
+            "Convert. The original is never changed.</p>"
+            "<p>Fewer bits a weight make a smaller and faster model that answers a little less "
+            "exactly. The one with the star is the usual choice.</p>"
+            "<p>Ctrl+O opens a model, Ctrl+Enter converts, Ctrl+1 to 4 change the page.</p>"
+        )
+
+    def _build(self) -> None:
+        self.drop_zone = DropZone()
+        self.skeleton = Skeleton()
+        self.problem = ProblemCard()
+        other = Button(self.tr("Choose another model"))
+        other.clicked.connect(self.choose_folder)
+        self.problem.add_action(other)
+        self.card = ModelCard()
+        self.formats = FormatTable()
+        self.all = Button("", "link")
+        self.all.setCheckable(True)
+        self.notes = ChoiceNotes()
+        self.target = TargetField()
+        self.advanced = AdvancedPanel()
+        self.form = QWidget()
+        body = QVBoxLayout(self.form)
+        body.setContentsMargins(0, 0, 0, 0)
+        body.setSpacing(8)
+        quality = QHBoxLayout()
+        quality.addWidget(section(self.tr("Quality")))
+        quality.addStretch()
+        quality.addWidget(self.all)
+        body.addLayout(quality)
+        body.addWidget(self.formats)
+        body.addWidget(self.notes)
+        body.addWidget(section(self.tr("Save to")))
+        body.addWidget(self.target)
+        body.addSpacing(8)
+        body.addWidget(self.advanced)
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 0, 24)
+        column.setSpacing(8)
+        for widget in (self.drop_zone, self.skeleton, self.problem, self.card, self.form):
+            column.addWidget(widget)
+        column.addStretch()
+        self.area = self.add_scrolled(content)
+        self.add_footer(self._footer())
+        self.advanced.hide()
+
+    def _footer(self) -> QWidget:
+        footer = QWidget()
+        row = QHBoxLayout(footer)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(8)
+        self.mark = Picture("alert", "careful", 18)
+        self.summary = ElidedLabel()
+        self.more = Button(self.tr("Advanced"), "quiet", "advanced")
+        self.more.setCheckable(True)
+        self.convert = Button(self.tr("Convert"), "primary")
+        row.addWidget(self.mark)
+        row.addWidget(self.summary, 1)
+        row.addWidget(self.more)
+        row.addWidget(self.convert)
+        return footer
+
+    def _connect(self) -> None:
+        self.drop_zone.folder_wanted.connect(self.choose_folder)
+        self.drop_zone.file_wanted.connect(self.choose_file)
+        self.drop_zone.sample_wanted.connect(self.use_sample)
+        self.drop_zone.chosen.connect(self.open_model)
+        self.card.change.menu().aboutToShow.connect(self._fill_menu)
+        self.formats.chosen.connect(self._on_choice)
+        self.all.toggled.connect(self._show_all)
+        self.target.checked.connect(self._refresh)
+        self.target.edited.connect(self._on_target_edited)
+        self.more.toggled.connect(self._show_advanced)
+        self.advanced.changed.connect(self._refresh)
+        self.advanced.copy_wanted.connect(self._copy_command)
+        self.convert.clicked.connect(self.primary)
+        self.context.machine.changed.connect(self._on_machine)
+        self.context.preferences.changed.connect(self._on_preference)
+        self._on_machine()
+        self._on_preference("threads")
+
+    # Choosing a model
+
+    @Slot()
+    def choose_folder(self) -> None:
+        """Ask for a checkpoint's folder."""
+        path = QFileDialog.getExistingDirectory(self, self.tr("Choose a model's folder"))
+        if path:
+            self.open_model(path)
+
+    @Slot()
+    def choose_file(self) -> None:
+        """Ask for a single-file model."""
+        kinds = self.tr("Models (*.gguf *.safetensors)")
+        path, _ = QFileDialog.getOpenFileName(self, self.tr("Choose a model's file"), "", kinds)
+        if path:
+            self.open_model(path)
+
+    @Slot()
+    def use_sample(self) -> None:
+        """Take the small model that comes with the application."""
+        self.open_model(str(sample_model()))
+
+    @Slot(str)
+    def open_model(self, path: str) -> None:
+        """Look at a model; everything else follows when the answer is there."""
+        place = Path(path)
+        # A checkpoint is its folder; one of its files stands for all of them.
+        self._path = str(place.parent if place.suffix == ".safetensors" else place)
+        self._inspection = None
+        self._waiting.start()
+        self._probe.ask("inspect", self._path, "--json")
+        self._refresh()
+
+    @override
+    def show_subject(self, subject: object) -> None:
+        if isinstance(subject, str):
+            self.open_model(subject)
+
+    @Slot()
+    def _show_skeleton(self) -> None:
+        self.skeleton.show_path(self._path)
+        self._show_only(self.skeleton)
+
+    @Slot(object)
+    def _understand(self, answer: dict[str, Any]) -> None:
+        try:
+            inspection = Inspection.from_json(answer)
+        except ValueError as error:
+            self._explain(AppError("This model could not be read.", details=str(error)))
+            return
+        self._waiting.stop()
+        self._inspection = inspection
+        self._suggested = True
+        self.context.preferences.remember_model(self._path)
+        self.card.show_model(inspection.model)
+        self.formats.show_choices(inspection.choices, inspection.model.nbytes)
+        self._label_all()
+        self._show_only(self.card, self.form)
+        self._refresh()
+
+    @Slot(object)
+    def _explain(self, error: AppError) -> None:
+        self._waiting.stop()
+        self.context.preferences.forget_model(self._path)
+        self.problem.show_problem(error.title, error.hint, error.details)
+        self._show_only(self.problem, self.drop_zone)
+        self._refresh()
+
+    def _show_only(self, *wanted: QWidget) -> None:
+        for widget in (self.drop_zone, self.skeleton, self.problem, self.card, self.form):
+            widget.setVisible(widget in wanted)
+
+    @Slot()
+    def _fill_menu(self) -> None:
+        menu = self.card.change.menu()
+        menu.clear()
+        menu.addAction(self.tr("Choose folder"), self.choose_folder)
+        menu.addAction(self.tr("Choose file"), self.choose_file)
+        menu.addAction(self.tr("Use the sample"), self.use_sample)
+        others = [path for path in self.context.preferences.recent if path != self._path]
+        if others:
+            menu.addSeparator()
+        for path in others:
+            menu.addAction(Path(path).name).triggered.connect(
+                lambda _checked=False, path=path: self.open_model(path)
+            )
+
+    @override
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if dropped_path(event):
+            event.acceptProposedAction()
+
+    @override
+    def dropEvent(self, event: QDropEvent) -> None:
+        event.acceptProposedAction()
+        self.open_model(dropped_path(event))
+
+    # Choosing a quality and a place
+
+    @Slot(object)
+    def _on_choice(self, choice: FormatChoice) -> None:
+        self.notes.show_choice(choice)
+        self._look_at_target()
+
+    @Slot(bool)
+    def _show_all(self, everything: bool) -> None:
+        self.formats.show_all(everything)
+        self._label_all()
+
+    def _label_all(self) -> None:
+        if self.all.isChecked():
+            self.all.setText(self.tr("Show fewer"))
+        else:
+            assert self._inspection is not None
+            self.all.setText(self.tr("Show all {}").format(len(self._inspection.choices)))
+        self.all.setVisible(self.all.isChecked() or self.formats.hidden_rows > 0)
+
+    def _look_at_target(self) -> None:
+        choice = self.formats.choice()
+        if self._inspection is None or choice is None:
+            return
+        path = self.target.path
+        if self._suggested or not path:
+            folder = Path(self.context.preferences.output_folder)
+            name = result_name(self._inspection.model.name, choice.preset, choice.extension)
+            path = str(folder / name)
+        waiting = (job.target for job in self.context.queue.jobs() if not job.state.is_final)
+        self.target.look_at(
+            Target(
+                path=path,
+                extension=choice.extension,
+                nbytes=choice.nbytes,
+                source=self._path,
+                taken=frozenset(waiting),
+                is_suggestion=self._suggested,
+            )
+        )
+
+    @Slot(str)
+    def _on_target_edited(self, text: str) -> None:
+        self._suggested = not text
+
+    @Slot(bool)
+    def _show_advanced(self, opened: bool) -> None:
+        self.advanced.setVisible(opened and self._inspection is not None)
+        if opened:
+            QTimer.singleShot(0, self, lambda: self.area.ensureWidgetVisible(self.advanced))
+
+    @Slot()
+    def _on_machine(self) -> None:
+        machine = self.context.machine
+        self.advanced.set_machine(machine.processor, machine.threads, machine.cards)
+
+    @Slot(str)
+    def _on_preference(self, key: str) -> None:
+        saved = self.context.preferences
+        if key in {"threads", "evaluate"}:
+            self.advanced.set_usual(Options(threads=saved.threads, evaluate=saved.evaluate))
+        elif key == "output_folder":
+            self._look_at_target()
+
+    # Making the job
+
+    @Slot()
+    def _refresh(self) -> None:
+        """Say below what pressing the button would do, or why it cannot be pressed."""
+        choice = self.formats.choice() if self._inspection else None
+        ready = choice is not None and self.target.is_ready
+        self.convert.setEnabled(ready)
+        self.more.setEnabled(choice is not None)
+        self.advanced.setVisible(choice is not None and self.more.isChecked())
+        trouble = self.target.trouble if choice else ""
+        self.mark.setVisible(bool(trouble))
+        self.summary.setText(trouble or self._promise(choice))
+        dot = "" if self.advanced.is_usual else "  ●"
+        self.more.setText(self.tr("Advanced") + dot)
+        if choice is not None:
+            self.advanced.set_command(self._command_line())
+
+    def _promise(self, choice: FormatChoice | None) -> str:
+        if choice is None or self._inspection is None:
+            return ""
+        before, after = self._inspection.model.nbytes, choice.nbytes
+        share = 100 * after / max(1, before)
+        return self.tr("{} to {}, {:.0f} % of the original").format(
+            words.size(before), words.size(after), share
+        )
+
+    @override
+    @Slot()
+    def primary(self) -> None:
+        choice = self.formats.choice() if self._inspection else None
+        if choice is None or not self.target.is_ready:
+            return
+        job = self._job(choice)
+        try:
+            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            self.context.queue.submit(job)
+        except OSError as error:
+            text = self.tr("The job could not be saved. Make room on the disk, then try again.")
+            self.context.desk.tell(Notice(text, details=str(error)))
+            return
+        self._suggested = True
+        self._look_at_target()  # the next one gets a name of its own
+        self.context.desk.open("queue", job.id)
+
+    def _job(self, choice: FormatChoice) -> Job:
+        options = self.advanced.options
+        return Job(
+            id=new_id(),
+            source=self._path,
+            target=self.target.path,
+            recipe=Recipe(choice.preset, pure=options.pure),
+            device=options.device,
+            threads=options.threads,
+            evaluate=options.evaluate,
+            overwrite=self.target.replaces,
+        )
+
+    def _command_line(self) -> str:
+        choice = self.formats.choice()
+        assert choice is not None
+        options = self.advanced.options
+        parts = ["nibble", "quantize", self._path, "--format", choice.preset]
+        parts += ["--out", self.target.path]
+        parts += ["--device", options.device] if options.device != "cpu" else []
+        parts += ["--threads", str(options.threads)] if options.threads else []
+        parts += [] if options.evaluate else ["--no-evaluate"]
+        parts += ["--pure"] if options.pure else []
+        parts += ["--overwrite"] if self.target.replaces else []
+        return shlex.join(parts)
+
+    @Slot()
+    def _copy_command(self) -> None:
+        QGuiApplication.clipboard().setText(self._command_line())
+        self.context.desk.tell(Notice(self.tr("The command is on the clipboard.")))
+
+    @override
+    def escape(self) -> bool:
+        opened = self.more.isChecked()
+        self.more.setChecked(False)
+        return opened
+
+    @override
+    def open_dialog(self) -> None:
+        self.choose_folder()
+
+    @override
+    def leave(self) -> None:
+        self._probe.close()

@@ -1,0 +1,153 @@
+"""One table model for every list in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QSortFilterProxyModel,
+    Qt,
+)
+from typing_extensions import override
+
+Row = TypeVar("Row")
+Index = QModelIndex | QPersistentModelIndex
+
+SORT_ROLE = Qt.ItemDataRole.UserRole
+ROW_ROLE = Qt.ItemDataRole.UserRole + 1
+
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """A heading, how to show a row under it, and what to sort by."""
+
+    title: str
+    text: Callable[[Row], str]
+    sort: Callable[[Row], Any]
+    is_number: bool = False
+    """Numbers stand to the right."""
+
+
+class TableModel(QAbstractTableModel, Generic[Row]):
+    """Rows of any dataclass, shown through declared columns, found by their key."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column[Row]],
+        key: Callable[[Row], Hashable],
+        parent: QObject | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._columns = tuple(columns)
+        self._key = key
+        self._rows: list[Row] = []
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Replace everything."""
+        self.beginResetModel()
+        self._rows = list(rows)
+        self.endResetModel()
+
+    def put(self, row: Row) -> None:
+        """Replace the row with the same key and repaint only it, or append it."""
+        place = self.find(self._key(row))
+        if place is None:
+            end = len(self._rows)
+            self.beginInsertRows(QModelIndex(), end, end)
+            self._rows.append(row)
+            self.endInsertRows()
+            return
+        self._rows[place] = row
+        self.dataChanged.emit(self.index(place, 0), self.index(place, self.columnCount() - 1))
+
+    def find(self, key: Hashable) -> int | None:
+        """Number of the row with this key."""
+        keys = (self._key(row) for row in self._rows)
+        return next((place for place, found in enumerate(keys) if found == key), None)
+
+    def is_enabled(self, row: Row) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether the row can be chosen."""
+        return True
+
+    def tip(self, row: Row) -> str:  # noqa: ARG002 - for subclasses
+        """What hovering over the row says."""
+        return ""
+
+    @override
+    def flags(self, index: Index) -> Qt.ItemFlag:
+        flags = super().flags(index)
+        if index.isValid() and not self.is_enabled(self._rows[index.row()]):
+            flags &= ~(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+        return flags
+
+    @override
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+        return 0 if parent.isValid() else len(self._rows)
+
+    @override
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008 - Qt's signature
+        return 0 if parent.isValid() else len(self._columns)
+
+    @override
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if not index.isValid():
+            return None
+        row, column = self._rows[index.row()], self._columns[index.column()]
+        match role:
+            case Qt.ItemDataRole.DisplayRole:
+                return column.text(row)
+            case Qt.ItemDataRole.TextAlignmentRole:
+                return _RIGHT if column.is_number else _LEFT
+            case Qt.ItemDataRole.ToolTipRole:
+                return self.tip(row) or None
+            case Qt.ItemDataRole.AccessibleTextRole:
+                return f"{column.title}: {column.text(row)}"
+            case _ if role == SORT_ROLE:
+                return column.sort(row)
+            case _ if role == ROW_ROLE:
+                return row
+        return None
+
+    @override
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        if orientation != Qt.Orientation.Horizontal:
+            return None
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if self._columns[section].is_number else _LEFT
+        return self._columns[section].title if role == Qt.ItemDataRole.DisplayRole else None
+
+
+class SortedRows(QSortFilterProxyModel):
+    """A view of a `TableModel` that sorts by value and keeps the rows that `wanted` accepts."""
+
+    def __init__(self, model: TableModel[Any], parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._wanted: Callable[[Any], bool] = lambda _: True
+        self.setSourceModel(model)
+        self.setSortRole(SORT_ROLE)
+
+    def keep(self, wanted: Callable[[Any], bool]) -> None:
+        """Show only these rows."""
+        self.beginFilterChange()
+        self._wanted = wanted
+        self.endFilterChange()
+
+    @override
+    def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
+        index = self.sourceModel().index(source_row, 0, source_parent)
+        return self._wanted(index.data(ROW_ROLE))
+
+    @override
+    def lessThan(self, left: Index, right: Index) -> bool:
+        return bool(left.data(SORT_ROLE) < right.data(SORT_ROLE))

@@ -1,0 +1,49 @@
+"""What should be known of the chosen format before starting."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from app.core import words
+from app.core.model import Fallback, FormatChoice
+from app.ui.widgets.folding import Folding
+from app.ui.widgets.text import label
+
+_SHOWN = 200
+
+
+class ChoiceNotes(QWidget):
+    """A sentence on the format, its notes, and the tensors that cannot have it."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._about = label("", "quiet", wrap=True)
+        self._notes = label("", "quiet", wrap=True)
+        self._list = label("", "secondary", wrap=True)
+        self._folding = Folding("", self._list)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(2, 4, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self._about)
+        layout.addWidget(self._notes)
+        layout.addWidget(self._folding)
+
+    def show_choice(self, choice: FormatChoice) -> None:
+        """Describe `choice`."""
+        runs_in = self.tr("Runs in {}.").format(choice.runs_in)
+        self._about.setText(f"{choice.summary} {runs_in}")
+        self._notes.setText("\n".join(choice.notes))
+        self._notes.setVisible(bool(choice.notes))
+        self._folding.setVisible(bool(choice.fallbacks))
+        extra = sum(item.extra_bytes for item in choice.fallbacks)
+        self._folding.set_title(
+            self.tr(
+                "{} parts do not divide into {} blocks and take a larger format: {} more"
+            ).format(len(choice.fallbacks), choice.preset, words.size(extra))
+        )
+        self._list.setText("\n".join(self._line(item) for item in choice.fallbacks[:_SHOWN]))
+
+    def _line(self, item: Fallback) -> str:
+        return self.tr("{}: {} instead of {}, {} more").format(
+            item.tensor, item.encoding, item.wanted, words.size(item.extra_bytes)
+        )

@@ -1,0 +1,252 @@
+"""The list of qualities: every format that the model can have, with exact sizes."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import (
+    QCoreApplication,
+    QItemSelectionModel,
+    QModelIndex,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+    Slot,
+)
+from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+    QWidget,
+)
+from typing_extensions import override
+
+from app.core import words
+from app.core.model import FormatChoice
+from app.ui.table import ROW_ROLE, Column, Index, SortedRows, TableModel
+from app.ui.theme import tokens
+
+_ROW = 38
+_FORMAT, _SIZE, _SHARE, _BITS, _QUALITY, _SUMMARY = range(6)
+_NARROW = 720
+"""Below this width the sentence is left to the tip."""
+
+
+def _tr(text: str) -> str:
+    return QCoreApplication.translate("FormatTable", text)
+
+
+def shortlist(choices: tuple[FormatChoice, ...]) -> set[str]:
+    """One format a quality word: the recommended one, or else the smallest that works."""
+    best: dict[str, FormatChoice] = {}
+    for choice in choices:
+        old = best.get(choice.quality)
+        if choice.problem or (old is not None and old.recommended):
+            continue
+        if old is None or choice.recommended or choice.nbytes < old.nbytes:
+            best[choice.quality] = choice
+    return {choice.preset for choice in best.values()}
+
+
+class _Choices(TableModel[FormatChoice]):
+    """Formats that this model cannot have are there, but cannot be chosen."""
+
+    @override
+    def is_enabled(self, row: FormatChoice) -> bool:
+        return row.problem is None
+
+    @override
+    def tip(self, row: FormatChoice) -> str:
+        if row.problem:
+            return f"{row.problem.title} {row.problem.hint}".strip()
+        return _tr("{} Runs in {}.").format(row.summary, row.runs_in)
+
+
+class FormatTable(QTableView):
+    """One row a format. Keyboard, sorting and type-ahead come with the view."""
+
+    chosen = Signal(object)
+    """FormatChoice"""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._source = 1
+        self._short: set[str] = set()
+        self._all = False
+        self._model = _Choices(self._columns(), key=lambda row: row.preset, parent=self)
+        self._rows = SortedRows(self._model, self)
+        self.setModel(self._rows)
+        self.setAccessibleName(self.tr("Qualities"))
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.setMouseTracking(True)
+        self.setSortingEnabled(True)
+        self.sortByColumn(_SIZE, Qt.SortOrder.DescendingOrder)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(_ROW)
+        self.setItemDelegate(_Painter(self))
+        self._set_widths()
+        self.selectionModel().currentRowChanged.connect(self._on_current)
+
+    def show_choices(self, choices: tuple[FormatChoice, ...], source_bytes: int) -> None:
+        """List these, and choose the recommended one."""
+        self._source = max(1, source_bytes)
+        self._short = shortlist(choices)
+        self._model.set_rows(choices)
+        self.show_all(self._all)
+        working = [choice for choice in choices if choice.problem is None]
+        best = next((choice for choice in working if choice.recommended), None)
+        if best or working:
+            self.choose((best or working[0]).preset)
+
+    def show_all(self, everything: bool) -> None:
+        """Show every format, or one a quality."""
+        self._all = everything
+        current = self.choice()
+        keep = self._short | ({current.preset} if current else set())
+        self._rows.keep(lambda row: everything or not keep or row.preset in keep)
+        if current:
+            self.choose(current.preset)
+        self._fit_height()
+
+    def choose(self, preset: str) -> None:
+        """Select a format by its name."""
+        place = self._model.find(preset)
+        if place is None:
+            return
+        index = self._rows.mapFromSource(self._model.index(place, 0))
+        flags = QItemSelectionModel.SelectionFlag
+        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+
+    def choice(self) -> FormatChoice | None:
+        """The selected format."""
+        row = self.currentIndex().data(ROW_ROLE)
+        return row if isinstance(row, FormatChoice) and row.problem is None else None
+
+    @property
+    def hidden_rows(self) -> int:
+        """How many formats the short list leaves out."""
+        return self._model.rowCount() - self._rows.rowCount()
+
+    def share(self, choice: FormatChoice) -> float:
+        """Its size as part of the original's."""
+        return choice.nbytes / self._source
+
+    def _columns(self) -> tuple[Column[FormatChoice], ...]:
+        def known(row: FormatChoice, text: str) -> str:
+            return "" if row.problem else text
+
+        return (
+            Column(self.tr("Format"), lambda row: row.preset, lambda row: row.preset),
+            Column(
+                self.tr("Size"),
+                lambda row: known(row, words.size(row.nbytes)),
+                lambda row: row.nbytes,
+                is_number=True,
+            ),
+            Column(
+                self.tr("Of the original"),
+                lambda row: known(row, f"{100 * self.share(row):.0f} %"),
+                lambda row: row.nbytes,
+            ),
+            Column(
+                self.tr("Bits"),
+                lambda row: known(row, f"{row.bits_per_weight:.1f}"),
+                lambda row: row.bits_per_weight,
+                is_number=True,
+            ),
+            Column(
+                self.tr("Quality"),
+                lambda row: self.tr("not possible") if row.problem else row.quality,
+                lambda row: row.bits_per_weight,
+            ),
+            Column(
+                self.tr("In short"),
+                lambda row: row.problem.title if row.problem else row.summary,
+                lambda row: row.summary,
+            ),
+        )
+
+    def _set_widths(self) -> None:
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(_SUMMARY, QHeaderView.ResizeMode.Stretch)
+        for column, width in (
+            (_FORMAT, 196), (_SIZE, 84), (_SHARE, 136), (_BITS, 60), (_QUALITY, 164),
+        ):  # fmt: skip
+            self.setColumnWidth(column, width)
+
+    def _fit_height(self) -> None:
+        rows = self._rows.rowCount() * _ROW
+        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 4)
+
+    @override
+    def resizeEvent(self, event: object) -> None:
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        narrow = self.width() < _NARROW
+        self.setColumnHidden(_SUMMARY, narrow)
+        stretch = QHeaderView.ResizeMode.Stretch if narrow else QHeaderView.ResizeMode.Fixed
+        self.horizontalHeader().setSectionResizeMode(_QUALITY, stretch)
+
+    @Slot(QModelIndex, QModelIndex)
+    def _on_current(self, _current: QModelIndex, _previous: QModelIndex) -> None:
+        choice = self.choice()
+        if choice is not None:
+            self.chosen.emit(choice)
+
+
+class _Painter(QStyledItemDelegate):
+    """Draws the name with its recommendation, and the share as a thin bar."""
+
+    @override
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        option.state &= ~QStyle.StateFlag.State_HasFocus
+        if index.column() == _FORMAT:
+            option.font.setWeight(QFont.Weight.DemiBold)
+
+    @override
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        super().paint(painter, option, index)
+        choice = index.data(ROW_ROLE)
+        place: QRect = option.rect
+        if choice.problem:
+            return
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if index.column() == _SHARE:
+            self._paint_bar(painter, place, choice)
+        elif index.column() == _FORMAT and choice.recommended:
+            colours = tokens()
+            painter.setPen(QColor(colours.accent))
+            text = "★ " + _tr("recommended")
+            painter.drawText(place.adjusted(0, 0, -10, 0), _RIGHT, text)
+        painter.restore()
+
+    def _paint_bar(self, painter: QPainter, place: QRect, choice: FormatChoice) -> None:
+        table = self.parent()
+        assert isinstance(table, FormatTable)
+        colours = tokens()
+        track = QRect(place.left() + 56, place.center().y() - 1, place.width() - 72, 4)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(colours.line))
+        painter.drawRoundedRect(track, 2, 2)
+        track.setWidth(max(4, round(track.width() * min(1.0, table.share(choice)))))
+        painter.setBrush(QColor(colours.accent if choice.recommended else colours.secondary))
+        painter.drawRoundedRect(track, 2, 2)
+
+    @override
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        return QSize(super().sizeHint(option, index).width(), _ROW)
+
+
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter

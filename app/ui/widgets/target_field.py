@@ -1,0 +1,156 @@
+"""Where to save: a path, checked while it is typed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import Signal, Slot
+from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from app.core import words
+from app.ui.aside import Aside
+from app.ui.icons import Button, Picture
+from app.ui.target import Check, Target, check, free_name
+from app.ui.widgets.text import ElidedLabel
+
+
+class TargetField(QWidget):
+    """A path with what is known about it underneath."""
+
+    checked = Signal()
+    """There is news about `path`, `problem` or `replaces`."""
+    edited = Signal(str)
+    """The user typed or chose a path."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._target: Target | None = None
+        self._check: Check | None = None
+        self._aside = Aside(self)
+        self._aside.answered.connect(self._show)
+        self.edit = QLineEdit()
+        self.edit.setAccessibleName(self.tr("Save to"))
+        self.edit.textEdited.connect(self._on_edited)
+        self.choose = Button(self.tr("Choose"), icon_name="folder")
+        self.choose.setAccessibleName(self.tr("Choose where to save"))
+        self.choose.clicked.connect(self._ask)
+        self._mark = Picture("alert", "bad", 16)
+        self._text = ElidedLabel(role="secondary")
+        self.replace = QCheckBox(self.tr("Replace the file that is there"))
+        self.replace.toggled.connect(self.checked)
+        self.keep_both = Button(self.tr("Keep both"), "link")
+        self.keep_both.clicked.connect(self._number)
+
+        upper = QHBoxLayout()
+        upper.setSpacing(8)
+        upper.addWidget(self.edit, 1)
+        upper.addWidget(self.choose)
+        lower = QHBoxLayout()
+        lower.setSpacing(6)
+        lower.addWidget(self._mark)
+        lower.addWidget(self._text, 1)
+        lower.addWidget(self.replace)
+        lower.addWidget(self.keep_both)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        layout.addLayout(upper)
+        layout.addLayout(lower)
+        self._decorate()
+
+    @property
+    def path(self) -> str:
+        """The path as it stands in the field."""
+        return self.edit.text().strip()
+
+    @property
+    def replaces(self) -> bool:
+        """Whether an existing file may be replaced."""
+        return self.replace.isVisibleTo(self) and self.replace.isChecked()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the path was checked and can be written."""
+        found = self._check
+        if found is None or found.path != self.path or found.problem is not None:
+            return False
+        return not found.exists or self.replaces
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not ready, in one sentence; "" while nobody knows yet."""
+        found = self._check
+        if found is None or found.path != self.path or self.is_ready:
+            return ""
+        return found.problem.title if found.problem else self.tr("There is a file with this name.")
+
+    def look_at(self, target: Target) -> None:
+        """Show and check another target."""
+        self._target = target
+        self._check = None
+        if target.path != self.path:
+            self.edit.setText(target.path)
+            self.edit.setCursorPosition(0)
+            self.replace.setChecked(False)
+        self._aside.ask(partial(check, target))
+        self.checked.emit()
+
+    @Slot(str)
+    def _on_edited(self, text: str) -> None:
+        self.replace.setChecked(False)
+        if self._target is not None:
+            self.look_at(replace(self._target, path=text.strip(), is_suggestion=False))
+        self.edited.emit(text.strip())
+
+    @Slot(object)
+    def _show(self, found: Check) -> None:
+        self._check = found
+        if found.path != self.path:
+            self.edit.setText(found.path)
+            self.edit.setCursorPosition(0)
+        self._decorate()
+        self.checked.emit()
+
+    def _decorate(self) -> None:
+        found = self._check
+        problem = found.problem if found else None
+        exists = bool(found and found.exists and not problem)
+        self._mark.setVisible(bool(problem) or exists)
+        self._mark.set_picture("alert", "bad" if problem else "careful")
+        self.replace.setVisible(exists)
+        self.keep_both.setVisible(exists)
+        self._text.setText(self._sentence(found) if found else "")
+
+    def _sentence(self, found: Check) -> str:
+        if found.problem:
+            return f"{found.problem.title} {found.problem.hint}".strip()
+        if found.exists:
+            return self.tr("There is already a file with this name.")
+        text = self.tr("Needs {} of {} free").format(
+            words.size(found.target.nbytes), words.size(found.free)
+        )
+        return f"{text}  ·  {self.tr('the folder will be made')}" if found.makes_folder else text
+
+    @Slot()
+    def _ask(self) -> None:
+        extension = self._target.extension if self._target else ""
+        kinds = f"{extension[1:].upper()} (*{extension})" if extension else ""
+        # Replacing is asked for in place, by a tick, and not a second time by the dialog.
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            self.tr("Save the result"),
+            self.path,
+            kinds,
+            options=QFileDialog.Option.DontConfirmOverwrite,
+        )
+        if path:
+            self.edit.setText(str(Path(path)))
+            self._on_edited(self.edit.text())
+
+    @Slot()
+    def _number(self) -> None:
+        if self._target is not None:
+            self.edit.setText(free_name(self.path, self._target.taken))
+            self._on_edited(self.edit.text())
