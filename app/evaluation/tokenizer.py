@@ -10,11 +10,15 @@ from app.core.errors import BadModelFile, Unsupported
 from app.models.base import Checkpoint
 from app.models.config import read_json
 from app.models.gguf_file import GgufFile
+from app.models.vocabulary.base import TokenType
+from app.models.vocabulary.pretokenizer import expressions_of
 
 _TOKENIZER = "tokenizer.json"
 _SETTINGS = "tokenizer_config.json"
 _SENTENCEPIECE = "tokenizer.model"
 
+#: Ways to cut text whose models get an opening token where the metadata does not say.
+_OPENED_UNLESS_SAID = {"llama-bpe", "tekken"}
 _UNMEASURED = "The result can be used, but its quality is not measured."
 
 
@@ -122,4 +126,54 @@ def _of_pieces(path: Path, settings: Mapping[str, Any]) -> Tokenizer:
 
 
 def _of_gguf(checkpoint: GgufFile) -> Tokenizer:
-    raise Unsupported("The tokenizer of this GGUF file cannot be run here.", _UNMEASURED)
+    """A byte-level BPE tokenizer from the metadata of a GGUF file."""
+    get = checkpoint.header.get
+    if get("tokenizer.ggml.model") != "gpt2":
+        raise Unsupported(
+            "The tokenizer inside this GGUF file cannot be run here.",
+            "Compare with the folder that the file was made from.",
+        )
+    pre = get("tokenizer.ggml.pre", "")
+    expressions, whole_words = expressions_of(pre)
+    try:
+        tokenizer = _bpe(
+            get("tokenizer.ggml.tokens"), get("tokenizer.ggml.merges"), expressions, whole_words
+        )
+        _add_special(tokenizer, get("tokenizer.ggml.tokens"), get("tokenizer.ggml.token_type", ()))
+    except Exception as error:  # the library raises nothing narrower
+        raise BadModelFile(
+            "The tokenizer inside the GGUF file cannot be used.",
+            "Download the file again.",
+            str(error),
+        ) from error
+    opens = get("tokenizer.ggml.add_bos_token", pre in _OPENED_UNLESS_SAID)
+    return FastTokenizer(tokenizer, get("tokenizer.ggml.bos_token_id") if opens else None)
+
+
+def _bpe(
+    tokens: Sequence[str], merges: Sequence[str], expressions: Sequence[str], whole_words: bool
+) -> Any:
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers
+
+    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = tokenizers.Tokenizer(
+        models.BPE(vocab=numbers, merges=pairs, ignore_merges=whole_words)
+    )
+    cuts = [pre_tokenizers.Split(tokenizers.Regex(one), "isolated") for one in expressions]
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*cuts, to_bytes])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _add_special(tokenizer: Any, tokens: Sequence[str], types: Sequence[int]) -> None:
+    """Tell which tokens are found in a text before it is cut."""
+    from tokenizers import AddedToken
+
+    for token, kind in zip(tokens, types, strict=False):
+        if kind == TokenType.CONTROL:
+            tokenizer.add_special_tokens([AddedToken(token, normalized=False)])
+        elif kind == TokenType.USER_DEFINED:
+            tokenizer.add_tokens([AddedToken(token, normalized=False)])

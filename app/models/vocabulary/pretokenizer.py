@@ -76,6 +76,18 @@ def recognise_pretokenizer(tokenizer: Mapping[str, Any]) -> str:
     return name
 
 
+def expressions_of(name: str) -> tuple[tuple[str, ...], bool]:
+    """The expressions behind llama.cpp's `name`, and whether words that are tokens stay whole.
+
+    Raises:
+        Unsupported: The name is not known here.
+    """
+    for way, known in _KNOWN.items():
+        if known == name:
+            return way
+    raise unknown_way("It cuts text into words in an unknown way.", name)
+
+
 def unknown_way(reason: str, details: str) -> Unsupported:
     """An error to raise for a tokenizer that a GGUF file cannot describe."""
     return Unsupported(
