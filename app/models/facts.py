@@ -13,6 +13,7 @@ from app.models.architectures import ARCHITECTURES, find_architecture
 from app.models.base import Checkpoint
 from app.models.config import section, text, whole_number
 from app.models.gguf_file import PART, GgufFile
+from app.models.source_file import shown
 
 #: The same fact under the names that configs have given it over the years.
 _CONTEXT = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length")
@@ -67,8 +68,8 @@ def _of_gguf(checkpoint: Checkpoint) -> dict[str, Any]:
     stem = part[1] if part else checkpoint.path.stem
     titles = {entry.gguf: entry.title for entry in reversed(ARCHITECTURES)}
     return {
-        "name": _shown(text(notes, "general.name", stem, file=file) or stem),
-        "architecture": titles.get(kind, _shown(kind)),
+        "name": shown(text(notes, "general.name", stem, file=file) or stem),
+        "architecture": titles.get(kind, shown(kind)),
         "context": whole_number(notes, f"{kind}.context_length", 0, least=0, file=file),
         "layers": whole_number(notes, f"{kind}.block_count", 0, least=0, file=file),
         "hidden": whole_number(notes, f"{kind}.embedding_length", 0, least=0, file=file),
@@ -83,11 +84,11 @@ def _folder_name(checkpoint: Checkpoint) -> str:
     """
     folder = checkpoint.path.resolve()
     if folder.parent.name == "snapshots":  # the cache of huggingface_hub
-        return _shown(folder.parent.parent.name.rpartition("--")[2])
+        return shown(folder.parent.parent.name.rpartition("--")[2])
     origin = text(checkpoint.config, "_name_or_path", "").replace("\\", "/").rstrip("/")
     if _NAMELESS.fullmatch(folder.name) and origin:
-        return _shown(origin.rpartition("/")[2])
-    return _shown(folder.name)
+        return shown(origin.rpartition("/")[2])
+    return shown(folder.name)
 
 
 def _family(config: Mapping[str, Any]) -> str:
@@ -96,14 +97,9 @@ def _family(config: Mapping[str, Any]) -> str:
     except (BadModelFile, Unsupported):
         classes = config.get("architectures")
         name = classes[0] if isinstance(classes, list) and classes else config.get("model_type")
-        return _shown(_CLASS_ENDING.sub("", str(name or "unknown")))
+        return shown(_CLASS_ENDING.sub("", str(name or "unknown")))
 
 
 def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
     found = next((key for key in keys if config.get(key) is not None), keys[0])
     return whole_number(config, found, 0, least=0)
-
-
-def _shown(name: str) -> str:
-    """A name from a file, fit for one line of the screen."""
-    return "".join(letter if letter.isprintable() else " " for letter in name).strip()[:100]

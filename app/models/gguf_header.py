@@ -22,9 +22,9 @@ from app.core.tensor import TensorInfo
 from app.models.gguf_types import MAX_TYPE, TENSOR_TYPES
 from app.models.source_file import SourceFile, sound_name
 
-_MAX_HEADER = 100_000_000
+_MAX_HEADER = 64_000_000  # four times the largest vocabulary there is
 _MAX_ENTRIES = 100_000
-_MAX_TENSORS = 250_000
+_MAX_TENSORS = 100_000
 _MAX_ITEMS = 4_000_000  # of all arrays together; a large vocabulary has three times 300,000
 _MAX_STRING = 16_000_000
 _MAX_ALIGNMENT = 2**20
@@ -177,7 +177,7 @@ class _Reader:
         if nbytes > len(self._data) - at:
             reason = "it is cut off in its header"
             if len(self._data) < self._source.size:
-                reason = "its header is larger than 100 MB"
+                reason = "its header is larger than 64 MB"
             raise self._source.damaged(reason)
         self._at = at + nbytes
         return at

@@ -9,7 +9,7 @@ from app.core.places import sample_model
 from app.models.base import Checkpoint
 from app.models.gguf_file import PART, GgufFile
 from app.models.safetensors_folder import CONFIG, SafetensorsFolder, pickle_refused
-from app.models.source_file import SourceFile, unreadable
+from app.models.source_file import SourceFile, shown, unreadable
 
 SAMPLE = "sample"
 """The name that stands for the model that is shipped."""
@@ -30,7 +30,8 @@ def open_model(path: str | Path) -> Checkpoint:
             return _open_folder(place)
         if not place.exists():
             raise BadModelFile(
-                f"There is nothing at {place}.", "Check the spelling, or choose the model again."
+                f"There is nothing at {shown(str(place))}.",
+                "Check the spelling, or choose the model again.",
             )
         return _open_file(place)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from app.core.tensor import TensorInfo
 from app.models.base import Checkpoint
 from app.models.config import read_json, section
 from app.models.safetensors_header import read_safetensors_header
-from app.models.source_file import SourceFile, sound_name
+from app.models.source_file import SourceFile, sound_name, unreadable
 from app.models.stored_rows import plain_rows
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ class SafetensorsFolder(Checkpoint):
     @override
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         source, offset = self._places[name]
-        info = self.tensors[name]
-        found = plain_rows(source, offset, info, start, stop)
-        return found.reshape(len(found), info.shape[-1] if info.shape else 1)
+        return plain_rows(source, offset, self.tensors[name], start, stop)
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -106,7 +104,11 @@ def inside(folder: Path, name: str) -> Path:
     homes = {home}
     if home.parent.name == "snapshots":
         homes.add(home.parent.parent / "blobs")
-    if not plain or path.resolve().parent not in homes:
+    try:
+        leads_out = not plain or path.resolve().parent not in homes
+    except (OSError, RuntimeError) as error:  # a link to itself, in Python's words of 3.11
+        raise unreadable(path, error) from error
+    if leads_out:
         raise BadModelFile(f"{name[:80]!r} leads out of the model's folder.", _AGAIN)
     return path
 

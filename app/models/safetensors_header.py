@@ -24,7 +24,7 @@ from app.encodings.base import DTYPE_BYTES
 from app.models.source_file import SourceFile, sound_name
 
 _MAX_HEADER = 100_000_000
-_MAX_TENSORS = 250_000  # the largest models have 100,000 to 200,000, in more than a hundred files
+_MAX_TENSORS = 100_000  # the largest models have 150,000, in more than a hundred files
 _MAX_NOTES = 100_000
 _MAX_DIMENSIONS = 8
 _MAX_ELEMENTS = 2**62
@@ -130,13 +130,20 @@ class _HeaderText:
         match = pattern.match(self._text, at)
         if match is None:
             raise self._source.damaged(f"its header cannot be understood at byte {at:,}")
-        text = self._json(match[match.lastindex or 0])
-        assert isinstance(text, str)
+        piece = match[match.lastindex or 0]
+        text: str = self._json(piece) if b"\\" in piece else self._utf8(piece[1:-1])
         return text, match.end()
 
-    def _json(self, piece: bytes) -> Any:
+    def _utf8(self, piece: bytes) -> str:
         try:
-            return _DECODER.decode(piece.decode())
+            return piece.decode()
+        except ValueError as error:
+            raise self._source.damaged("its header is not UTF-8") from error
+
+    def _json(self, piece: bytes) -> Any:
+        """The value of a piece of JSON that begins and ends where the value does."""
+        try:
+            return _DECODER.raw_decode(self._utf8(piece))[0]
         except (ValueError, RecursionError) as error:
             raise self._source.damaged(f"a part of its header is not valid ({error})") from error
 

@@ -97,7 +97,7 @@ class SourceFile:
 
     def damaged(self, reason: str) -> BadModelFile:
         """An error to raise: `reason` is a clause such as "its header is cut off"."""
-        return BadModelFile(f"{self.path.name} is damaged: {reason}.", _AGAIN)
+        return BadModelFile(f"{shown(self.path.name)} is damaged: {reason}.", _AGAIN)
 
     def check_start(self, start: bytes) -> None:
         """Refuse what is not of its kind at all, by its first bytes.
@@ -112,13 +112,19 @@ class SourceFile:
 
 def unreadable(path: Path, error: Exception) -> BadModelFile:
     """An error to raise where the system refuses to read `path`."""
+    name = shown(path.name)
     if isinstance(error, FileNotFoundError):
-        return BadModelFile(f"{path.name} is missing.", "Download the model again.", str(error))
+        return BadModelFile(f"{name} is missing.", "Download the model again.", str(error))
     return BadModelFile(
-        f"{path.name} cannot be read.", "Check that you may open it and its disk.", str(error)
+        f"{name} cannot be read.", "Check that you may open it and its disk.", str(error)
     )
 
 
 def sound_name(name: str, limit: int = 1024) -> bool:
     """Whether a name is short, printable text: no control, format or lone surrogate characters."""
     return name.isprintable() and 0 < len(name) <= limit and len(name.encode()) <= limit
+
+
+def shown(name: str) -> str:
+    """A name that comes from outside, fit for one line of the screen."""
+    return "".join(letter if letter.isprintable() else " " for letter in name).strip()[:100]

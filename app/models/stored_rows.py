@@ -44,12 +44,13 @@ def plain_rows(
 ) -> torch.Tensor:
     """Like `stored_rows`, as the numbers that the bytes are: (rows, row length)."""
     found = stored_rows(source, offset, info, start, stop)
-    if info.dtype == "BOOL":
-        return found.ne(0)  # other bytes than 0 and 1 would be undefined as torch's bool
-    row_bytes = found.shape[1]
-    if (offset + start * row_bytes) % DTYPE_BYTES[info.dtype]:
+    size = DTYPE_BYTES[info.dtype]
+    if (offset + start * found.shape[1]) % size:
         found = found.clone()  # kernels may count on numbers that lie at multiples of their size
-    return found.view(_torch_dtypes()[info.dtype])
+    shape = len(found), info.shape[-1] if info.shape else 1
+    if info.dtype == "BOOL":  # bytes other than 0 and 1 would be undefined as torch's bool
+        return found.ne(0).reshape(shape)
+    return found.flatten().view(_torch_dtypes()[info.dtype]).reshape(shape)
 
 
 @cache
