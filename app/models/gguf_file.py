@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.tensor import TensorInfo
+from app.encodings import BLOCK_BY_ID
 from app.encodings.base import DTYPE_BYTES
 from app.models.base import Checkpoint
 from app.models.gguf_header import GgufHeader, read_gguf_header
@@ -77,9 +78,6 @@ class GgufFile(Checkpoint):
         info = self.tensors[name]
         if info.dtype in DTYPE_BYTES:
             return plain_rows(source, offset, info, start, stop)
-
-        from app.encodings import BLOCK_BY_ID
-
         encoding = BLOCK_BY_ID.get(ggml_id)
         if encoding is None:
             raise Unsupported(
@@ -108,7 +106,8 @@ def _check_part(part: Path, header: GgufHeader, number: int, count: int) -> None
     if says[1] in {0, 1} and count == 1:
         return
     if says != (number, count):
+        what = "another part of a model than its name says" if count > 1 else "a part of a model"
         raise BadModelFile(
-            f"{part.name} is not part {number + 1} of {count}, as its name says.",
-            "Give the parts of the model their original names again.",
+            f"{part.name} is {what}.",
+            "Give the parts their original names, such as m-00001-of-00003.gguf, in one folder.",
         )

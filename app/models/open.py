@@ -34,7 +34,7 @@ def open_model(path: str | Path) -> Checkpoint:
                 "Check the spelling, or choose the model again.",
             )
         return _open_file(place)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise unreadable(place, error) from error
 
 

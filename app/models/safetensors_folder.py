@@ -14,7 +14,7 @@ from app.core.tensor import TensorInfo
 from app.models.base import Checkpoint
 from app.models.config import read_json, section
 from app.models.safetensors_header import read_safetensors_header
-from app.models.source_file import SourceFile, sound_name, unreadable
+from app.models.source_file import SourceFile, shown, sound_name, unreadable
 from app.models.stored_rows import plain_rows
 
 if TYPE_CHECKING:
@@ -57,16 +57,19 @@ class SafetensorsFolder(Checkpoint):
             Unsupported: The folder holds a model of another kind.
         """
         self.path = folder
-        shards = _shards(folder)
+        weight_map = _weight_map(folder)
+        shards = _shards(folder, set(weight_map.values()))
         self.config: Mapping[str, Any] = _config(folder)
         self.files = [folder / name for name in (*shards, *_SMALL) if (folder / name).exists()]
         self._places: dict[str, tuple[SourceFile, int]] = {}
         self.tensors: dict[str, TensorInfo] = {}
         for name in shards:
             self._add(name)
-        for tensor, name in _weight_map(folder).items():
+        for tensor, name in weight_map.items():
             if tensor not in self.tensors or self._places[tensor][0].path.name != name:
-                raise BadModelFile(f"{name} does not hold {tensor}, but {_INDEX} says so.", _AGAIN)
+                raise BadModelFile(
+                    f"{name} does not hold {shown(tensor)}, but {_INDEX} says so.", _AGAIN
+                )
         if not self.tensors:
             raise BadModelFile(f"{folder.name} holds no weights.", _AGAIN)
 
@@ -140,12 +143,11 @@ def _weight_map(folder: Path) -> Mapping[str, str]:
     return found
 
 
-def _shards(folder: Path) -> list[str]:
-    """Names of the files that make up the model."""
+def _shards(folder: Path, mapped: set[str]) -> list[str]:
+    """Names of the files that make up the model; `mapped` are those that an index lists."""
     if (folder / _SINGLE).exists():
         return [_SINGLE]
-    mapped = _weight_map(folder)
-    found = sorted(set(mapped.values()) or {path.name for path in folder.glob("*.safetensors")})
+    found = sorted(mapped or {path.name for path in folder.glob("*.safetensors")})
     if not found:
         raise _no_weights(folder)
     if not mapped:

@@ -107,7 +107,10 @@ class SourceFile:
         """
         for signature, what in _IMPOSTORS:
             if start.startswith(signature):
-                raise BadModelFile(f"{self.path.name} is {what}.", _AGAIN)
+                raise BadModelFile(
+                    f"{shown(self.path.name)} is {what}.",
+                    "Download the real file from the model's page.",
+                )
 
 
 def unreadable(path: Path, error: Exception) -> BadModelFile:
