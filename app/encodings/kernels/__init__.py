@@ -12,6 +12,7 @@ kernels' own imports.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 
 from app.core.places import user_data
 
@@ -21,3 +22,18 @@ NOT_FINITE = 1
 """Flag of an encoder's answer: a weight is NaN or infinite."""
 TOO_LARGE = 2
 """Flag of an encoder's answer: a block needs a scale beyond float16's range."""
+
+
+def warm_up(names: Iterable[str]) -> Iterator[str]:
+    """Compile the kernels of these encodings; yields a name before the work on it.
+
+    The first time takes seconds an encoding; from then on the compiled code is read from disk.
+    """
+    import torch
+
+    from app.encodings import ENCODINGS
+
+    for name in sorted(names):
+        yield name
+        zeros = torch.zeros(256)
+        ENCODINGS[name].decode(ENCODINGS[name].encode(zeros), (256,))

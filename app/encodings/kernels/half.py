@@ -18,15 +18,15 @@ HALF_INFINITE = 0x7C00
 
 
 @njit(nogil=True)
-def half_bits(value: np.float32) -> int:
+def half_bits(value: np.float32) -> np.int64:
     """The nearest float16, ties to even, as bits; beyond the range an infinity."""
     bits = np.int64(np.float32(value).view(np.uint32))
     sign = (bits >> 16) & 0x8000
     bits &= 0x7FFFFFFF
     if bits > INFINITE:
-        return sign | 0x7E00
+        return np.int64(sign | 0x7E00)
     if bits >= 0x47800000:  # 65536 and above
-        return sign | HALF_INFINITE
+        return np.int64(sign | HALF_INFINITE)
     if bits < 0x38800000:  # below 2**-14: at 0.5, float32's spacing is the subnormals'
         shifted = np.uint32(bits).view(np.float32) + np.float32(0.5)
         return sign | (np.int64(np.float32(shifted).view(np.uint32)) - 0x3F000000)
@@ -35,7 +35,7 @@ def half_bits(value: np.float32) -> int:
 
 
 @njit(nogil=True)
-def half_value(bits: int) -> np.float32:
+def half_value(bits: np.int64) -> np.float32:
     """The float32 of a float16's bits."""
     exponent = bits & 0x7C00
     wide = (bits & 0x7FFF) << 13
@@ -46,24 +46,24 @@ def half_value(bits: int) -> np.float32:
         wide = np.int64(np.float32(small).view(np.uint32))
     else:
         wide += 0x38000000
-    return np.uint32(wide | ((bits & 0x8000) << 16)).view(np.float32)
+    return np.float32(np.uint32(wide | ((bits & 0x8000) << 16)).view(np.float32))
 
 
 @njit(nogil=True)
-def scale_bits(value: np.float32) -> int:
+def scale_bits(value: np.float32) -> np.int64:
     """The float16 for a super-scale, as bits: the nearest, but away from zero below 2**-14.
 
     There float16 has few digits left, and a super-scale rounded toward zero would push the largest
     sub-scales far out of their range.
     """
-    bits = half_bits(value)
+    bits: np.int64 = half_bits(value)
     if bits & 0x7FFF < 0x0400 and abs(half_value(bits)) < abs(value):
-        bits += 1
+        return np.int64(bits + 1)
     return bits
 
 
 @njit(nogil=True)
-def faults_of(top: int, half: int) -> int:
+def faults_of(top: np.int64, half: np.int64) -> int:
     """Flags for the largest magnitude bits of some weights and the bits of their float16 scale."""
     if top >= INFINITE:
         return NOT_FINITE

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, scale_bits, half_value
+from app.encodings.kernels.half import faults_of, half_value, scale_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -181,7 +181,7 @@ def try_code(
 
 @njit(nogil=True)
 def pack_scales(state: NDArray[np.float32], block: int, out: NDArray[np.uint8]) -> None:
-    """8 scales and 8 minima of 6 bits in 12 bytes: the last four of each lend out their top bits."""
+    """8 scales and 8 minima in 12 bytes: the last four of each put their top bits on the first."""
     for j in range(4):
         low, high = block * 8 + j, block * 8 + j + 4
         s, m = np.int64(state[BEST_CODE + low]), np.int64(state[BEST_MIN + low])
@@ -214,7 +214,7 @@ def write_codes(
 
 @njit(nogil=True)
 def pack_codes(codes: NDArray[np.uint8], bits: int, out: NDArray[np.uint8]) -> None:
-    """High bits, if there are: bit j of byte i is sub-block j's. Then nibbles, pairs of sub-blocks."""
+    """With 5 bits, the highest: sub-block j's are bit j. Then nibbles: two sub-blocks share bytes."""
     if bits == 5:
         out[:SUB] = 0
         for j in range(8):

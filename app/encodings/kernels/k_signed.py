@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, scale_bits, half_value
+from app.encodings.kernels.half import faults_of, half_value, scale_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -87,9 +87,7 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
-def try_stretch(
-    data: NDArray[np.float32], state: NDArray[np.float32], stretch: np.float32
-) -> None:
+def try_stretch(data: NDArray[np.float32], state: NDArray[np.float32], stretch: np.float32) -> None:
     """Fit a grid on which the extreme is -32 - stretch; keep it where it is the best."""
     for k in range(LANES):
         extreme = state[EXTREME + k]
@@ -105,14 +103,14 @@ def try_stretch(
 
 
 @njit(nogil=True, error_model="numpy")
-def set_step(state: NDArray[np.float32], block: int) -> int:
+def set_step(state: NDArray[np.float32], block: int) -> np.int64:
     """Fix d of one of the super-blocks by its largest scale; returns its bits."""
     first, last = block * 16, block * 16 + 16
     largest = F0
     for k in range(first, last):
         if abs(state[SCALE + k]) > abs(largest):
             largest = state[SCALE + k]
-    half = scale_bits(largest / BYTE_LOWEST)
+    half: np.int64 = scale_bits(largest / BYTE_LOWEST)
     d = half_value(half)
     for k in range(first, last):
         state[STEP + k] = d
@@ -221,5 +219,7 @@ def decode(blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
             shift, pair = np.uint8(quarter // 2 * 4), np.uint8(quarter * 2)
             sink = out[block * SUPER + j * SUB : block * SUPER + (j + 1) * SUB]
             for i in range(SUB):
-                q = ((nibbles[i] >> shift) & fifteen) | (((highs[i] >> pair) & three) << np.uint8(4))
+                q = ((nibbles[i] >> shift) & fifteen) | (
+                    ((highs[i] >> pair) & three) << np.uint8(4)
+                )
                 sink[i] = scale * (np.float32(np.uint8(q)) + LOWEST)

@@ -36,7 +36,7 @@ SHARED = 9 * LANES
 
 
 @njit(nogil=True)
-def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -> int:
+def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -> np.int64:
     """Fill the lanes with sub-blocks of n weights; lanes without weights become zero.
 
     Returns:

@@ -1,0 +1,101 @@
+"""Blocks with two implementations: compiled kernels on the processor, torch everywhere else.
+
+Both follow the same algorithm and are held to each other by the tests. The simple encodings give
+the same bytes on every device; where a search is involved (the K encodings), fused arithmetic may
+tip a choice between two grids that are equally good.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from app.encodings.base import Block, NotFinite, Overflow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SLICE = 2**22
+"""Weights at a time on a device: its temporaries take about 16 times as many floats."""
+
+
+class GgmlBlock(Block):
+    """A block encoding; subclasses name their kernels and their torch functions."""
+
+    largest: ClassVar[float]
+    """About the largest weight that its float16 scales can hold."""
+
+    @abstractmethod
+    def encode_kernel(self, weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+        """Encode flat `weights` on the processor; returns the flags of `app.encodings.kernels`."""
+
+    @abstractmethod
+    def decode_kernel(self, blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
+        """Decode flat `blocks` on the processor."""
+
+    @abstractmethod
+    def encode_torch(self, weight: Tensor) -> Tensor:
+        """Encode (n, block) weights to (n, block_bytes) on any device.
+
+        Scales beyond float16 become infinite.
+        """
+
+    @abstractmethod
+    def decode_torch(self, blocks: Tensor) -> Tensor:
+        """Decode (n, block_bytes) to (n, block) on any device."""
+
+    @override
+    def encode(self, weight: Tensor) -> dict[str, Tensor]:
+        """Store `weight`; see the base class.
+
+        Raises:
+            NotFinite: A weight is NaN or infinite.
+            Overflow: A block needs a scale beyond float16's range.
+        """
+        (part,) = self.layout(tuple(weight.shape))
+        flat = weight.detach().contiguous().view(-1)
+        blocks = self._encode_here(flat) if flat.device.type == "cpu" else self._encode_there(flat)
+        return {part.name: blocks.view(part.shape)}
+
+    def _encode_here(self, flat: Tensor) -> Tensor:
+        import torch
+
+        from app.encodings.kernels import NOT_FINITE
+
+        blocks = torch.empty(self.nbytes(tuple(flat.shape)), dtype=torch.uint8)
+        faults = self.encode_kernel(flat.numpy(), blocks.numpy())
+        if faults & NOT_FINITE:
+            raise NotFinite
+        if faults:
+            raise Overflow(float(flat.abs().amax()), self.largest)
+        return blocks
+
+    def _encode_there(self, flat: Tensor) -> Tensor:
+        import torch
+
+        done = []
+        for some in torch.split(flat.view(-1, self.block), SLICE // self.block):
+            if not bool(torch.isfinite(some).all()):
+                raise NotFinite
+            blocks = self.encode_torch(some)
+            # An infinite scale shows in what it decodes to: infinity, or NaN times a code of 0.
+            if not bool(torch.isfinite(self.decode_torch(blocks)).all()):
+                raise Overflow(float(some.abs().amax()), self.largest)
+            done.append(blocks)
+        return torch.cat(done)
+
+    @override
+    def decode(self, parts: dict[str, Tensor], shape: tuple[int, ...]) -> Tensor:
+        import torch
+
+        blocks = parts["blocks"].contiguous().view(-1)
+        if blocks.device.type == "cpu":
+            weight = torch.empty(shape)
+            self.decode_kernel(blocks.numpy(), weight.view(-1).numpy())
+            return weight
+        slices = torch.split(blocks.view(-1, self.block_bytes), SLICE // self.block)
+        return torch.cat([self.decode_torch(some) for some in slices]).view(shape)
