@@ -17,7 +17,7 @@ from app.core.errors import BadModelFile, Unsupported
 from app.core.events import Note, Progress
 from app.core.report import Quality
 from app.evaluation.text import Windows
-from app.models.layerwise import Lent, Place, in_slices, run_layers
+from app.models.layerwise import Lent, Place, in_slices, moved, run_layers
 from app.models.skeleton import Skeleton, Weights, WeightSource
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _score_slices(
         return _score(
             _logits(skeleton, head_before, before[at], place),
             _logits(skeleton, head_after, after[at], place),
-            wanted[at].to(place.device),
+            moved(wanted[at], place.device),
         )
 
     scores: list[Scores] = []
@@ -123,7 +123,7 @@ def _score_slices(
 
 
 def _logits(skeleton: Skeleton, head: Weights, hidden: Tensor, place: Place) -> Tensor:
-    return skeleton.logits(head, hidden.to(place.device)).float()
+    return skeleton.logits(head, moved(hidden, place.device)).float()
 
 
 def _score(before: Tensor, after: Tensor, wanted: Tensor) -> Scores:

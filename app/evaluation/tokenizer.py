@@ -156,7 +156,7 @@ def _bpe(
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers
 
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in merges)]
     numbers = {token: number for number, token in enumerate(tokens)}
     tokenizer = tokenizers.Tokenizer(
         models.BPE(vocab=numbers, merges=pairs, ignore_merges=whole_words)

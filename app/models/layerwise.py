@@ -166,7 +166,7 @@ def _advance(
     def compute(start: int, stop: int) -> Tensor:
         weights = lent.placed()
         here = LayerInputs(moved(inputs.args, place.device), moved(inputs.kwargs, place.device))
-        return skeleton.layer(index, weights, hidden[start:stop].to(place.device), here).cpu()
+        return skeleton.layer(index, weights, moved(hidden[start:stop], place.device), here).cpu()
 
     for start, stop, output in in_slices(len(hidden), at_once, place, compute):
         hidden[start:stop] = output
