@@ -178,9 +178,14 @@ _SAFETENSORS: dict[str, bytes] = {
 }  # fmt: skip
 
 
-def _many(count: int) -> dict[str, Any]:
-    empty = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
-    return {str(number): empty for number in range(count)}
+def _many(count: int) -> str:
+    empty = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}'
+    return "{" + ",".join(f'"{number}":{empty}' for number in range(count)) + "}"
+
+
+def _many_notes(count: int) -> str:
+    notes = ",".join(f'"{number}":""' for number in range(count))
+    return f'{{"__metadata__":{{{notes}}},"a":{{{_FIELD}}}}}'
 
 
 #: Files that are made when they are needed, because they are large.
@@ -188,9 +193,7 @@ _LARGE: dict[str, Callable[[], bytes]] = {
     "header is 99 MB of spaces": lambda: safetensors(b" " * 99_000_000),
     "120,000 empty tensors": lambda: safetensors(_many(120_000), b""),
     "100,000 tensors and a gap": lambda: safetensors(_many(100_000), b"x"),
-    "120,000 notes": lambda: safetensors(
-        {"__metadata__": {str(number): "" for number in range(120_000)}, **entry()}
-    ),
+    "120,000 notes": lambda: safetensors(_many_notes(120_000)),
     "20 MB of lists": lambda: safetensors('{"a":[' + "[]," * 7_000_000 + "[]]}"),
 }
 
