@@ -15,7 +15,7 @@ from typing import Any
 from app.core.errors import BadModelFile, Unsupported
 from app.models.architectures.base import Config
 
-_OPTIONAL_YARN = ("beta_fast", "beta_slow")
+_YARN_RAMP = {"beta_fast": 32, "beta_slow": 1, "truncate": True, "mscale": None}
 _LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _KEPT_FREQUENCY = 1e-5  # a divisor this near to 1 or to the factor is taken for equal to it
 
@@ -85,9 +85,6 @@ class Rope:
             entries["rope.scaling.original_context_length"] = int(
                 known["original_max_position_embeddings"]
             )
-            for key in _OPTIONAL_YARN:
-                if key in known:
-                    entries[f"rope.scaling.yarn_{key}"] = float(known[key])
             if "attention_factor" in known:
                 # llama.cpp multiplies this with YaRN's usual factor, transformers replaces it
                 share = known["attention_factor"] / _usual_attention(known["factor"])
@@ -122,9 +119,6 @@ class Rope:
             "attention_factor": _usual_attention(factor)
             * _number(entries.get("rope.scaling.attn_factor", 1.0)),
         }
-        for key in _OPTIONAL_YARN:
-            if f"rope.scaling.yarn_{key}" in entries:
-                known[key] = _number(entries[f"rope.scaling.yarn_{key}"])
         return cls(theta, "yarn", known)
 
     def divisors(self, head: int) -> list[float] | None:
@@ -159,15 +153,16 @@ def _yarn(given: Mapping[str, Any], config: Config) -> dict[str, float]:
         "factor": _number(given.get("factor")),
         "original_max_position_embeddings": _number(context),
     }
-    for key in ("attention_factor", *_OPTIONAL_YARN):
-        if given.get(key) is not None:
-            known[key] = _number(given[key])
-    if given.get("mscale") or given.get("truncate", True) is not True:
-        raise Unsupported(
-            "This model uses a variant of YaRN that llama.cpp does not have for it.",
-            "Choose a model without it.",
-            f"rope parameters: {given}",
-        )
+    if given.get("attention_factor") is not None:
+        known["attention_factor"] = _number(given["attention_factor"])
+    for key, usual in _YARN_RAMP.items():
+        # llama.cpp reads these from the file for a few other families only
+        if given.get(key) not in {None, usual}:
+            raise Unsupported(
+                "This model uses a variant of YaRN that llama.cpp does not have for it.",
+                "Choose a model without it.",
+                f"rope parameters: {given}",
+            )
     return known
 
 
