@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,9 @@ def read_json(path: Path, *, unique: bool = False, limit: int = _MAX_BYTES) -> d
     if data.count(b"[") + data.count(b"{") > _MAX_CONTAINERS or data.count(b",") > _MAX_VALUES:
         raise source.damaged("it lists too many things")
     try:
-        text = data.decode("utf-8-sig")
-        found = json.loads(text, object_pairs_hook=_unique if unique else None)
+        found = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique if unique else None)
     except (ValueError, RecursionError) as error:
-        raise source.damaged(f"it is not valid JSON ({error})") from error
+        raise source.damaged("it is not valid JSON", error) from error
     if not isinstance(found, dict):
         raise source.damaged("it holds no object with fields")
     if _depth_exceeds(found, _MAX_DEPTH):
@@ -55,8 +55,7 @@ def read_json(path: Path, *, unique: bool = False, limit: int = _MAX_BYTES) -> d
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        seen: set[str] = set()
-        double = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        double = Counter(key for key, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"{double[:80]!r} is there twice")
     return fields
 

@@ -164,11 +164,9 @@ def _check_numbers(folder: Path, names: list[str]) -> None:
         match = _SHARD.fullmatch(name)
         if match is None:
             continue
-        stem, count = match[1], int(match[3])
-        if not (folder / f"{stem}-{count:05}-of-{count:05}.safetensors").exists():
-            raise BadModelFile(f"The last of {count} files {stem}-... is missing.", _AGAIN)
-        for number in range(1, count + 1):
-            part = f"{stem}-{number:05}-of-{count:05}.safetensors"
+        count = int(match[3])
+        for number in (count, *range(1, count)):  # the last one first: the count may be a lie
+            part = f"{match[1]}-{number:05}-of-{match[3]}.safetensors"
             if part not in names:
                 raise BadModelFile(f"{part} is missing from {folder.name}.", _AGAIN)
 

@@ -138,14 +138,14 @@ class _HeaderText:
         try:
             return piece.decode()
         except ValueError as error:
-            raise self._source.damaged("its header is not UTF-8") from error
+            raise self._source.damaged("its header is not UTF-8", error) from error
 
     def _json(self, piece: bytes) -> Any:
         """The value of a piece of JSON that begins and ends where the value does."""
         try:
             return _DECODER.raw_decode(self._utf8(piece))[0]
         except (ValueError, RecursionError) as error:
-            raise self._source.damaged(f"a part of its header is not valid ({error})") from error
+            raise self._source.damaged("a part of its header is not valid", error) from error
 
     def _metadata(self, at: int) -> tuple[dict[str, str], int]:
         notes: dict[str, str] = {}

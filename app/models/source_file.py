@@ -17,14 +17,14 @@ _AGAIN = "Download the file again, and compare its size with the one on the mode
 
 #: How files start that are often found in the place of weights, and what they are.
 _IMPOSTORS = (
-    (b"version https://git-lfs", "a placeholder of Git LFS, not the weights themselves"),
-    (b"<!DOCTYPE", "a web page, not the weights"),
-    (b"<!doctype", "a web page, not the weights"),
-    (b"<html", "a web page, not the weights"),
-    (b"GGUF", "a GGUF file under another name"),
-    (b"PK\x03\x04", "a zip or PyTorch file under another name"),
-    (b"\x80\x02", "a pickle file under another name"),
-    (b"\x89HDF", "an HDF5 file under another name"),
+    (b"version https://git-lfs", "a placeholder of Git LFS"),
+    (b"<!DOCTYPE", "a web page"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"GGUF", "a GGUF file"),
+    (b"PK\x03\x04", "a zip or PyTorch file"),
+    (b"\x80\x02", "a pickle file"),
+    (b"\x89HDF", "an HDF5 file"),
 )
 
 
@@ -95,9 +95,10 @@ class SourceFile:
                 raise unreadable(self.path, error) from error
         return torch.frombuffer(mapping, dtype=torch.uint8, count=nbytes, offset=skip)
 
-    def damaged(self, reason: str) -> BadModelFile:
+    def damaged(self, reason: str, details: object = "") -> BadModelFile:
         """An error to raise: `reason` is a clause such as "its header is cut off"."""
-        return BadModelFile(f"{shown(self.path.name)} is damaged: {reason}.", _AGAIN)
+        name = shown(self.path.name)
+        return BadModelFile(f"{name} is damaged: {reason}.", _AGAIN, str(details))
 
     def check_start(self, start: bytes) -> None:
         """Refuse what is not of its kind at all, by its first bytes.
@@ -108,7 +109,7 @@ class SourceFile:
         for signature, what in _IMPOSTORS:
             if start.startswith(signature):
                 raise BadModelFile(
-                    f"{shown(self.path.name)} is {what}.",
+                    f"{shown(self.path.name)} is in fact {what}.",
                     "Download the real file from the model's page.",
                 )
 
