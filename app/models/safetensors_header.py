@@ -185,7 +185,7 @@ class _HeaderText:
     def _shape(self, name: str, value: object) -> tuple[int, ...]:
         if not _is_counts(value) or len(value) > _MAX_DIMENSIONS:
             raise self._source.damaged(f"the shape of {name!r} is not possible")
-        if prod(max(1, size) for size in value) > _MAX_ELEMENTS:
+        if prod(filter(None, value)) > _MAX_ELEMENTS:
             raise self._source.damaged(f"the shape of {name!r} is too large")
         return tuple(value)
 
@@ -222,4 +222,4 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_unique)
 
 def _is_counts(value: object) -> TypeGuard[list[int]]:
     """Whether `value` is a list of whole numbers that are not negative."""
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and {*map(type, value)} <= {int} and min(value, default=0) >= 0
