@@ -53,9 +53,7 @@ def test_that_a_text_stops_where_the_model_ends_it():
 
 def test_that_both_models_write_for_themselves():
     source = TensorSource(random_model("llama", max_position_embeddings=128))
-    _, (written, _) = drain(
-        continue_prompts(source, noisy(source, 1.0), Numbers(), new_tokens=12)
-    )
+    _, (written, _) = drain(continue_prompts(source, noisy(source, 1.0), Numbers(), new_tokens=12))
     assert any(sample.before != sample.after for sample in written)
 
 

@@ -23,6 +23,15 @@ FAMILIES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Matrices as small as these wait for each other's threads most of the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def tokens():
     return torch.randint(0, 160, (5, 32), generator=torch.Generator().manual_seed(2))
