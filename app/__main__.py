@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
     """Pick the program by the first argument."""
+    # Threads of torch that wait shall sleep: spinning, they make every other program on this
+    # computer slow, and themselves several times slower when one of those needs a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:]
     if arguments[:1] == ["worker"]:
         from app.worker.main import main as worker

@@ -6,6 +6,7 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the application does
 sys.path.insert(0, str(Path(__file__).parent))
 
 _KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "kernels"

@@ -59,6 +59,8 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
     work = Work.of(job)
     stages = Stages.of(work)
     yield from (Note(text) for text in work.plan.notes)
+    for name in warm_up({tensor.encoding for tensor in work.plan.tensors}):
+        yield Progress("prepare", 0, 0, f"loading the {name} kernel")
     mark = _Mark(folder / "written.json", work)
     clock = time.monotonic()
     if mark.is_true():
@@ -86,8 +88,6 @@ def _write(
             f"There is a file called {work.target.name} already.",
             "Choose another name, or allow it to be replaced.",
         )
-    for name in warm_up({tensor.encoding for tensor in work.plan.tensors}):
-        yield Progress("prepare", 0, 0, f"compiling the {name} kernel (first time only)")
     partial = PartialFile(work.target, work.plan.total_bytes, work.fingerprint)
     partial.open()
     with closing(partial):
