@@ -45,10 +45,9 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     else:
         vocabulary = read_bpe(tokenizer, size)
     settings = read_settings(folder, config)
-    is_sentencepiece = vocabulary.kind == "spm"
     return replace(
         vocabulary,
-        special=special_tokens(settings, tokenizer, vocabulary.tokens, is_sentencepiece),
+        special=special_tokens(settings, tokenizer, vocabulary),
         chat_template=chat_template(folder, settings),
     )
 

@@ -12,7 +12,7 @@ FILE = "tokenizer.json"
 
 
 def read_bpe(tokenizer: Mapping[str, Any], size: int) -> Vocabulary:
-    """Tokens, types, merges and the pre-tokenizer; no special tokens.
+    """Tokens, types, merges and the pre-tokenizer; no special tokens yet.
 
     Args:
         tokenizer: Content of tokenizer.json with a byte-level BPE model.

@@ -8,7 +8,7 @@ sentencepiece_model.proto, https://github.com/google/sentencepiece.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from app.models.source_file import SourceFile
 _MAX_BYTES = 64_000_000
 _MAX_PIECES = 2_000_000
 _UNIGRAM, _BPE = 1, 2
+#: Fields of the training settings with the number of a token, and its default; -1 for none.
+_ROLES = {"unk": (40, 0), "bos": (41, 1), "eos": (42, 2), "pad": (43, -1)}
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -40,6 +42,8 @@ class SentencePieceModel:
     """Whether pieces are merged by score; otherwise the likeliest cut is searched."""
     space_prefix: bool
     """Whether a space is put in front of a text."""
+    roles: Mapping[str, int]
+    """Tokens with a role: "unk", "bos", "eos", "pad"."""
 
 
 def read_sentencepiece(path: Path) -> SentencePieceModel:
@@ -65,7 +69,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
 
 def _model(data: bytes) -> SentencePieceModel:
     pieces: list[Piece] = []
-    kind: int | bytes = _UNIGRAM
+    training: dict[int, int | bytes] = {}
     space_prefix = True
     for number, value in _fields(data):
         if number == 1:
@@ -73,11 +77,21 @@ def _model(data: bytes) -> SentencePieceModel:
             if len(pieces) > _MAX_PIECES:
                 raise ValueError("too many pieces")
         elif number == 2:
-            settings = dict(_fields(_expect_bytes(value)))
-            kind = settings.get(3, _UNIGRAM)
+            training = dict(_fields(_expect_bytes(value)))
         elif number == 3:
             space_prefix = dict(_fields(_expect_bytes(value))).get(3, 1) != 0
-    return SentencePieceModel(tuple(pieces), kind == _BPE, space_prefix)
+    roles = {role: training.get(field, default) for role, (field, default) in _ROLES.items()}
+    return SentencePieceModel(
+        tuple(pieces),
+        training.get(3, _UNIGRAM) == _BPE,
+        space_prefix,
+        # -1 is stored as the largest number of 64 bits
+        {
+            role: id_
+            for role, id_ in roles.items()
+            if isinstance(id_, int) and 0 <= id_ < len(pieces)
+        },
+    )
 
 
 def _piece(data: bytes) -> Piece:

@@ -10,7 +10,7 @@ from typing import Any
 from app.core.errors import BadModelFile
 from app.models.config import read_json
 from app.models.source_file import SourceFile
-from app.models.vocabulary.base import SpecialTokens
+from app.models.vocabulary.base import SpecialTokens, Vocabulary
 
 CONFIG_FILE = "tokenizer_config.json"
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "mask")
@@ -38,22 +38,25 @@ class Settings:
 
 
 def special_tokens(
-    settings: Settings, tokenizer: Mapping[str, Any], tokens: Sequence[str], default_bos: bool
+    settings: Settings, tokenizer: Mapping[str, Any], vocabulary: Vocabulary
 ) -> SpecialTokens:
     """Roles, and whether texts get a first and a last token.
 
     Args:
         settings: The files beside the tokenizer.
         tokenizer: Content of tokenizer.json; empty where there is none.
-        tokens: The vocabulary.
-        default_bos: Whether texts get a first token where nobody says.
+        vocabulary: With what holds where nobody says more.
     """
-    found = {role: settings.token(role, tokens) for role in _ROLES}
-    ids = {role: number for role, number in found.items() if number is not None}
+    tokens = vocabulary.tokens
+    ids = dict(vocabulary.special.ids)
+    for role in _ROLES:
+        number = settings.token(role, tokens)
+        if number is not None:
+            ids[role] = number
     config = settings.tokenizer_config
     template = _template(tokenizer.get("post_processor"))
     if template is None:
-        add_bos = config.get("add_bos_token", default_bos) is True
+        add_bos = config.get("add_bos_token", vocabulary.special.add_bos) is True
         add_eos = config.get("add_eos_token") is True
     else:
         first, last = template

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.core.errors import BadModelFile
 from app.models.config import read_json
-from app.models.vocabulary.base import TokenList, TokenType, Vocabulary, added_type
+from app.models.vocabulary.base import SpecialTokens, TokenList, TokenType, Vocabulary, added_type
 from app.models.vocabulary.bpe import FILE, merges, put_added
 from app.models.vocabulary.pretokenizer import unknown_way
 from app.models.vocabulary.sentencepiece_model import read_sentencepiece
@@ -28,7 +28,7 @@ _NEVER_MERGED = -1e9
 
 
 def read_spm_model(folder: Path, size: int) -> Vocabulary:
-    """The vocabulary of a folder with a tokenizer.model; no special tokens.
+    """The vocabulary of a folder with a tokenizer.model; special tokens only as far as it says.
 
     Args:
         folder: The model's.
@@ -56,6 +56,7 @@ def read_spm_model(folder: Path, size: int) -> Vocabulary:
         types=types,
         scores=tuple(scores),
         space_prefix=model.space_prefix,
+        special=SpecialTokens(model.roles, add_bos=True),
     )
 
 
@@ -65,7 +66,7 @@ def is_spm(tokenizer: Mapping[str, Any]) -> bool:
 
 
 def read_spm_json(tokenizer: Mapping[str, Any], size: int) -> Vocabulary:
-    """The vocabulary of a tokenizer.json for which `is_spm` holds; no special tokens.
+    """The vocabulary of a tokenizer.json for which `is_spm` holds; no special tokens yet.
 
     Args:
         tokenizer: Content of tokenizer.json.
@@ -98,6 +99,7 @@ def read_spm_json(tokenizer: Mapping[str, Any], size: int) -> Vocabulary:
         types=types,
         scores=tuple(scores),
         space_prefix=space_prefix,
+        special=SpecialTokens(add_bos=True),
         notes=notes,
     )
 

@@ -1,0 +1,252 @@
+"""What the files of a tokenizer say, and what happens when they are damaged."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+
+import pytest
+
+from app.core.errors import AppError, BadModelFile, Unsupported
+from app.core.places import sample_model
+from app.models.vocabulary import TokenType, read_vocabulary
+
+SIZE = 4096
+SAMPLE = json.loads((sample_model() / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def tokenizer():
+    return copy.deepcopy(SAMPLE)
+
+
+def read(folder, tokenizer, settings=None, config=None, size=SIZE):
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    if settings is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return read_vocabulary(folder, config or {}, size)
+
+
+def test_that_tokens_types_and_merges_are_those_of_the_file(tokenizer, tmp_path):
+    vocabulary = read(tmp_path, tokenizer, size=SIZE + 2)
+    by_id = {number: token for token, number in tokenizer["model"]["vocab"].items()}
+    assert vocabulary.tokens == (*(by_id[n] for n in range(SIZE)), "[PAD4096]", "[PAD4097]")
+    assert vocabulary.types[:3] == (TokenType.CONTROL, TokenType.CONTROL, TokenType.NORMAL)
+    assert vocabulary.types[-1] is TokenType.UNUSED
+    wanted = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
+    assert list(vocabulary.merges) == wanted
+
+
+def test_that_both_notations_of_merges_mean_the_same(tokenizer, tmp_path):
+    pairs = [m.split(" ") if isinstance(m, str) else m for m in tokenizer["model"]["merges"]]
+    tokenizer["model"]["merges"] = pairs
+    first = read(tmp_path, tokenizer)
+    tokenizer["model"]["merges"] = [" ".join(pair) for pair in pairs]
+    assert read(tmp_path, tokenizer) == first
+
+
+def test_that_added_tokens_are_control_or_text(tokenizer, tmp_path):
+    tokenizer["added_tokens"] += [
+        {"id": SIZE, "content": "<tool>", "special": False},
+        {"id": SIZE + 1, "content": "<|turn|>", "special": False},
+        {"id": SIZE + 2, "content": "[CTRL]", "special": True},
+    ]
+    vocabulary = read(tmp_path, tokenizer, size=SIZE + 3)
+    assert vocabulary.tokens[SIZE:] == ("<tool>", "<|turn|>", "[CTRL]")
+    assert vocabulary.types[SIZE:] == (
+        TokenType.USER_DEFINED,
+        TokenType.CONTROL,
+        TokenType.CONTROL,
+    )
+
+
+def test_that_added_tokens_beyond_the_embedding_are_left_out_and_said(tokenizer, tmp_path):
+    tokenizer["added_tokens"].append({"id": SIZE, "content": "<more>", "special": True})
+    vocabulary = read(tmp_path, tokenizer)
+    assert len(vocabulary.tokens) == SIZE
+    assert vocabulary.notes == ("1 added tokens that the model has no numbers for are left out.",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "config", "wanted"),
+    [
+        ({"bos_token": "<|begin|>", "eos_token": {"content": "<|end|>"}}, {}, (0, 1)),
+        ({}, {"bos_token_id": 5, "eos_token_id": [7, 8]}, (0, 7)),
+        ({"eos_token": "<gone>"}, {"eos_token_id": 1}, (0, 1)),
+        ({"eos_token": None}, {"eos_token_id": 10**9}, (0, None)),
+    ],
+)
+def test_that_roles_come_from_names_first_and_from_numbers_next(
+    settings, config, wanted, tokenizer, tmp_path
+):
+    special = read(tmp_path, tokenizer, settings, config).special
+    assert (special.ids.get("bos"), special.ids.get("eos")) == wanted
+    assert special.add_bos  # the sample's template puts <|begin|> in front
+
+
+def test_that_a_text_gets_no_first_token_where_the_tokenizer_adds_none(tokenizer, tmp_path):
+    tokenizer["post_processor"] = {"type": "ByteLevel"}
+    special = read(tmp_path, tokenizer, {"bos_token": "<|begin|>", "add_bos_token": True}).special
+    assert (special.ids["bos"], special.add_bos, special.add_eos) == (0, False, False)
+
+
+def test_that_a_last_token_is_added_where_the_template_has_one(tokenizer, tmp_path):
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "<|end|>"}}],
+    }
+    special = read(tmp_path, tokenizer).special
+    assert (special.ids, special.add_bos, special.add_eos) == ({"eos": 1}, False, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("{{ messages }}", "{{ messages }}"),
+        ([{"name": "tool", "template": "T"}, {"name": "default", "template": "D"}], "D"),
+        ([{"name": "rag", "template": "R"}], "R"),
+        (None, ""),
+    ],
+)
+def test_that_the_chat_template_is_found_in_the_settings(value, wanted, tokenizer, tmp_path):
+    assert read(tmp_path, tokenizer, {"chat_template": value}).chat_template == wanted
+
+
+def test_that_a_template_file_wins_over_the_settings(tokenizer, tmp_path):
+    (tmp_path / "chat_template.jinja").write_text("{{ ä }}", encoding="utf-8")
+    assert read(tmp_path, tokenizer, {"chat_template": "old"}).chat_template == "{{ ä }}"
+
+
+def _set(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(tokenizer):
+        for key in path:
+            tokenizer = tokenizer[key]
+        tokenizer[last] = value
+
+    return change
+
+
+UNKNOWN_WAYS = {
+    "regex": _set("pre_tokenizer", {"type": "Split", "pattern": {"Regex": r"\w+|\s+"}}),
+    "split on a text": _set(
+        "pre_tokenizer", {"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated"}
+    ),
+    "split that drops": _set(
+        "pre_tokenizer", {"type": "Split", "pattern": {"Regex": " "}, "behavior": "Removed"}
+    ),
+    "whitespace": _set("pre_tokenizer", {"type": "Whitespace"}),
+    "none": _set("pre_tokenizer", None),
+    "prefix space": _set("pre_tokenizer", {"type": "ByteLevel", "add_prefix_space": True}),
+    "other order": _set(
+        "pre_tokenizer",
+        {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "ByteLevel", "add_prefix_space": False},
+                {"type": "Digits", "individual_digits": True},
+            ],
+        },
+    ),
+    "merges ignored": _set("model", "ignore_merges", True),
+    "lower case": _set("normalizer", {"type": "Lowercase"}),
+    "nested normalizer": _set(
+        "normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]}
+    ),
+    "word pieces": _set("model", "type", "WordPiece"),
+    "unigram": _set("model", "type", "Unigram"),
+    "word ends": _set("model", "end_of_word_suffix", "</w>"),
+    "word parts": _set("model", "continuing_subword_prefix", "##"),
+    "half spm": _set("model", "byte_fallback", True),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN_WAYS)
+def test_that_a_way_llama_cpp_does_not_have_is_refused(name, tokenizer, tmp_path):
+    UNKNOWN_WAYS[name](tokenizer)
+    with pytest.raises(Unsupported, match="tokenizer is not supported") as caught:
+        read(tmp_path, tokenizer)
+    assert caught.value.details
+    assert caught.value.hint
+
+
+def test_that_composing_unicode_is_no_reason_to_refuse(tokenizer, tmp_path):
+    tokenizer["normalizer"] = {"type": "NFC"}
+    assert read(tmp_path, tokenizer).pre == "gpt-2"
+
+
+DAMAGE = {
+    "model is a list": _set("model", []),
+    "no vocabulary": _set("model", "vocab", None),
+    "vocabulary is a list": _set("model", "vocab", ["a"]),
+    "number is a text": _set("model", "vocab", "new", "1"),
+    "number is a fraction": _set("model", "vocab", "new", 1.5),
+    "number is true": _set("model", "vocab", "new", True),
+    "number is negative": _set("model", "vocab", "new", -1),
+    "number is huge": _set("model", "vocab", "new", 10**30),
+    "token is [PAD]": _set("model", "vocab", "[PAD0]", 3),
+    "no merges": _set("model", "merges", None),
+    "merges are pairs of numbers": _set("model", "merges", [[1, 2]]),
+    "merge of three": _set("model", "merges", [["a", "b", "c"]]),
+    "merge of one": _set("model", "merges", ["ab"]),
+    "merge of nothing": _set("model", "merges", ["a "]),
+    "merge is a number": _set("model", "merges", [7]),
+    "added is an object": _set("added_tokens", {"a": 1}),
+    "added is a text": _set("added_tokens", ["<s>"]),
+    "added without number": _set("added_tokens", [{"content": "<s>"}]),
+    "added without text": _set("added_tokens", [{"id": 3}]),
+    "added with a negative number": _set("added_tokens", [{"id": -3, "content": "x"}]),
+    "added twice": _set("added_tokens", [{"id": 3, "content": "<a>"}, {"id": 4, "content": "<a>"}]),
+}
+#: Cases that leave the number 0 without a token, so that its stand-in exists twice.
+NEED_A_HOLE = {"token is [PAD]"}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_that_a_damaged_tokenizer_is_named_at_once(name, tokenizer, tmp_path):
+    DAMAGE[name](tokenizer)
+    if name in NEED_A_HOLE:
+        del tokenizer["model"]["vocab"]["<|begin|>"]
+        tokenizer["added_tokens"] = []
+    start = time.perf_counter()
+    with pytest.raises(BadModelFile, match=r"tokenizer") as caught:
+        read(tmp_path, tokenizer)
+    assert time.perf_counter() - start < 2
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "nonsense", '{"model": ' + '{"a":' * 5000, "\x00", '{"model": NaN}']
+)
+def test_that_a_tokenizer_that_is_no_json_object_is_refused(text, tmp_path):
+    (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(AppError):
+        read_vocabulary(tmp_path, {}, SIZE)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"chat_template": 5},
+        {"chat_template": {"a": "b"}},
+        {"chat_template": "x" * 2_000_000},
+    ],
+)
+def test_that_a_damaged_chat_template_is_refused(settings, tokenizer, tmp_path):
+    with pytest.raises(BadModelFile, match="chat template"):
+        read(tmp_path, tokenizer, settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"bos_token": 5}, {"eos_token": []}, {"add_bos_token": "yes"}, {"bos_token": {}}]
+)
+def test_that_odd_settings_count_as_silence(settings, tokenizer, tmp_path):
+    assert read(tmp_path, tokenizer, settings).special.ids["bos"] == 0
+
+
+def test_that_a_folder_without_tokenizer_is_told_what_to_do(tmp_path):
+    with pytest.raises(BadModelFile, match="no tokenizer") as caught:
+        read_vocabulary(tmp_path, {}, SIZE)
+    assert "tokenizer.json" in caught.value.hint
