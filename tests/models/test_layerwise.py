@@ -116,7 +116,7 @@ def test_that_a_stopped_pass_leaves_gradients_as_they_were(model, tokens):
 def test_that_a_missing_tensor_is_named(model, tokens):
     source = TensorSource(model)
     del source.tensors["model.layers.1.mlp.up_proj.weight"]
-    with pytest.raises(BadModelFile, match="layers.1.mlp.up_proj.weight is missing"):
+    with pytest.raises(BadModelFile, match=r"layers\.1\.mlp\.up_proj\.weight is missing"):
         drain(run_layers(Skeleton(source.config), [source], tokens, Place()))
 
 
