@@ -12,6 +12,9 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from example_report import example_report
 
 
 def put(text: str) -> None:
@@ -29,44 +32,50 @@ def progress(share: float, phase: str = "quantize") -> None:
         overall=share, speed=410e6, host_bytes=0, device_bytes=0)  # fmt: skip
 
 
-def succeed(job: dict[str, str]) -> None:
+def succeed(job: dict[str, Any]) -> None:
     put("a stray print from some library")
     say("Note", text="3 parts take a larger format.")
     folder = Path(os.environ["NIBBLE_HOME"]) / "jobs" / job["id"]
-    report = Path(__file__).parent / "ui" / "report.json"
-    (folder / "report.json").write_bytes(report.read_bytes())
+    example_report(job["recipe"]["preset"]).save(folder / "report.json")
     say("Finished", report=str(folder / "report.json"))
 
 
-def crash(job: dict[str, str]) -> None:
+def crash(job: dict[str, Any]) -> None:
     sys.stderr.write("CUDA went away\n")
     sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def leave(job: dict[str, str]) -> None:
+def leave(job: dict[str, Any]) -> None:
     sys.exit(3)
 
 
-def fail(job: dict[str, str]) -> None:
+def fail(job: dict[str, Any]) -> None:
     say("Failed", kind="space", title="The disk is full.", hint="Make room.", details="28")
 
 
-def flood(job: dict[str, str]) -> None:
+def flood(job: dict[str, Any]) -> None:
     put("x" * 300_000)
     say("Cancelled")
 
 
-def patient(job: dict[str, str]) -> None:
+def patient(job: dict[str, Any]) -> None:
     if sys.stdin.readline() == "cancel\n":
         say("Cancelled")
 
 
-def deaf(job: dict[str, str]) -> None:
+def steady(job: dict[str, Any]) -> None:
+    """A slow job that goes on for a minute."""
+    for step in range(300):
+        progress(0.25 + step / 900)
+        time.sleep(0.2)
+
+
+def deaf(job: dict[str, Any]) -> None:
     time.sleep(60)
 
 
-def measure(job: dict[str, str]) -> None:
+def measure(job: dict[str, Any]) -> None:
     progress(0.9, "evaluate")
     patient(job)
 
@@ -75,7 +84,7 @@ def work(mode: str) -> None:
     job = json.loads(sys.stdin.readline())
     say("Started", pid=os.getpid(), device=job["device"])
     progress(0.25)
-    behaviours = (succeed, crash, leave, fail, flood, patient, deaf, measure)
+    behaviours = (succeed, crash, leave, fail, flood, patient, steady, deaf, measure)
     {behaviour.__name__: behaviour for behaviour in behaviours}[mode](job)
 
 

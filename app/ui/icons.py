@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from PySide6.QtCore import QByteArray, QEvent, QSize, Qt
+from PySide6.QtCore import QByteArray, QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QWidget
@@ -14,28 +14,32 @@ from app.core.places import resources
 from app.ui.theme import tokens
 
 _SCALES = (1, 2, 3)
+_SIDE, _GAP = 18, 4
 
 
 @lru_cache(maxsize=256)
-def icon(name: str, colour: str, side: int = 18) -> QIcon:
-    """The icon `name` drawn in `colour` (#RRGGBB), sharp on screens of every density."""
+def icon(name: str, colour: str, side: int = 18, gap: int = 0) -> QIcon:
+    """The icon `name` drawn in `colour` (#RRGGBB), sharp on screens of every density.
+
+    `gap` adds empty pixels at the right, between an icon and the text of its button.
+    """
     result = QIcon()
     for scale in _SCALES:
-        picture = pixmap(name, colour, side * scale)
+        picture = pixmap(name, colour, side * scale, gap * scale)
         picture.setDevicePixelRatio(scale)
         result.addPixmap(picture)
         result.addPixmap(picture, QIcon.Mode.Disabled)
     return result
 
 
-def pixmap(name: str, colour: str, side: int) -> QPixmap:
-    """The icon `name` in `colour`, `side` device pixels wide."""
+def pixmap(name: str, colour: str, side: int, gap: int = 0) -> QPixmap:
+    """The icon `name` in `colour`, `side` device pixels wide and `gap` more that are empty."""
     drawing = (resources() / "icons" / f"{name}.svg").read_text(encoding="utf-8")
     renderer = QSvgRenderer(QByteArray(drawing.replace("currentColor", colour).encode()))
-    result = QPixmap(side, side)
+    result = QPixmap(side + gap, side)
     result.fill(Qt.GlobalColor.transparent)
     painter = QPainter(result)
-    renderer.render(painter)
+    renderer.render(painter, QRectF(0, 0, side, side))
     painter.end()
     return result
 
@@ -112,7 +116,7 @@ class Button(QPushButton):
         self._tone = {"primary": "on_accent", "link": "accent"}.get(role, "secondary")
         if role:
             self.setProperty("role", role)
-        self.setIconSize(QSize(18, 18))
+        self.setIconSize(QSize(_SIDE + _GAP, _SIDE))
         self._draw()
 
     def set_icon(self, name: str) -> None:
@@ -122,7 +126,7 @@ class Button(QPushButton):
 
     def _draw(self) -> None:
         if self._name:
-            self.setIcon(icon(self._name, getattr(tokens(), self._tone)))
+            self.setIcon(icon(self._name, getattr(tokens(), self._tone), _SIDE, _GAP))
 
     @override
     def changeEvent(self, event: QEvent) -> None:

@@ -185,7 +185,9 @@ class JobQueue(QObject):
         self._closing = True
         self.empty_trash()
         for worker in self._workers.values():
-            worker.abandon(_QUIT_MS)
+            worker.abandon()
+        for worker in self._workers.values():
+            worker.wait(_QUIT_MS)
         self._workers.clear()
 
     def _save(self, settings: QueueSettings) -> None:

@@ -13,6 +13,8 @@ from app.ui.widgets.popover import Popover
 from app.ui.widgets.text import label
 
 MARGIN = 32
+SCROLL_BAR = 12
+"""As wide as the stylesheet makes it."""
 WIDTH = 960
 """Content is never wider than this, in px."""
 
@@ -34,6 +36,7 @@ class Page(QWidget):
         super().__init__()
         self.context = context
         self.setProperty("role", "page")
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -78,13 +81,13 @@ class Page(QWidget):
         """Explain the page beside its help button."""
         Popover(self.help_text(), self).open_below(self._help)
 
-    def column(self, content: QWidget) -> QWidget:
+    def column(self, content: QWidget, right: int = MARGIN) -> QWidget:
         """`content` centred in the width that reads well."""
         if not self.is_wide:
             content.setMaximumWidth(WIDTH)
         holder = QWidget()
         row = QHBoxLayout(holder)
-        row.setContentsMargins(MARGIN, 0, MARGIN, 0)
+        row.setContentsMargins(MARGIN, 0, right, 0)
         row.addStretch(1)
         row.addWidget(content, 1000)
         row.addStretch(1)
@@ -97,7 +100,8 @@ class Page(QWidget):
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        area.setWidget(self.column(content))
+        area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # nothing jumps
+        area.setWidget(self.column(content, MARGIN - SCROLL_BAR))
         self._layout.addWidget(area, 1)
         return area
 

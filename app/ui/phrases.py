@@ -29,7 +29,9 @@ def phase(name: str) -> str:
 
 def job_title(job: Job) -> str:
     """Model and format of a job."""
-    return _tr("{} to {}").format(Path(job.source).stem, job.recipe.preset)
+    source = Path(job.source)
+    name = source.stem if source.suffix == ".gguf" else source.name  # "Llama-3.2-1B" has no suffix
+    return _tr("{} to {}").format(name, job.recipe.preset)
 
 
 def running(progress: Progress | None, remaining: float | None) -> str:
@@ -48,9 +50,8 @@ def running(progress: Progress | None, remaining: float | None) -> str:
 
 
 def outcome(report: Report) -> str:
-    """A result in a few words: "5.0 GB, 30 % of the original, small loss"."""
-    share = 100 * report.bytes_after / max(1, report.bytes_before)
-    parts = [words.size(report.bytes_after), _tr("{:.0f} % of the original").format(share)]
+    """A result in a few words: "5.0 GB, small loss"."""
+    parts = [words.size(report.bytes_after)]
     if report.quality:
         parts.append(verdict(report.quality).word)
     return "  ·  ".join(parts)

@@ -24,4 +24,3 @@ def prepare(process: QProcess) -> None:
     environment.insert("PYTHONUNBUFFERED", "1")
     environment.insert("PYTHONIOENCODING", "utf-8")
     process.setProcessEnvironment(environment)
-    process.setWorkingDirectory(str(Path.home()))

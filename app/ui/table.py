@@ -144,6 +144,16 @@ class SortedRows(QSortFilterProxyModel):
         self.endFilterChange()
 
     @override
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Marks the sorted column in its own text, where it has a place."""
+        title = super().headerData(section, orientation, role)
+        if role != Qt.ItemDataRole.DisplayRole or section != self.sortColumn():
+            return title
+        return f"{title} {'↑' if self.sortOrder() == Qt.SortOrder.AscendingOrder else '↓'}"
+
+    @override
     def filterAcceptsRow(self, source_row: int, source_parent: Index) -> bool:
         index = self.sourceModel().index(source_row, 0, source_parent)
         return self._wanted(index.data(ROW_ROLE))

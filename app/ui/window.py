@@ -118,6 +118,7 @@ class Window(QMainWindow):
         self._current = name
         self.stack.setCurrentWidget(page)
         self.navigation.choose(name)
+        page.setFocus()  # the next Tab goes to its first control
         self.setWindowTitle(f"{page.title()} - Nibble")
         if subject is not None:
             page.show_subject(subject)

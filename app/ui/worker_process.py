@@ -73,11 +73,16 @@ class WorkerProcess(QObject):
         self._process.write(b"cancel\n")
         self._grace.start()
 
-    def abandon(self, milliseconds: int) -> None:
+    def abandon(self) -> None:
         """Let go of the worker because the window closes; it keeps what it has done."""
         self._ended = True
         self._watch.stop()
+        self._grace.stop()
+        self._process.readyReadStandardOutput.disconnect(self._read_events)
         self._process.closeWriteChannel()
+
+    def wait(self, milliseconds: int) -> None:
+        """Block until an abandoned worker is gone, by force after `milliseconds`."""
         if not self._process.waitForFinished(milliseconds):
             self._process.kill()
             self._process.waitForFinished(milliseconds)
@@ -131,8 +136,9 @@ class WorkerProcess(QObject):
     def _on_exit(self, code: int, status: QProcess.ExitStatus) -> None:
         self._watch.stop()
         self._grace.stop()
-        self._read_events()
         self._read_log()
+        if not self._ended:
+            self._read_events()
         if not self._ended:
             crashed = status == QProcess.ExitStatus.CrashExit
             self._emit(cause(code, crashed=crashed, hung=self._hung, details=self._stderr_tail))

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any, ClassVar
 
-from PySide6.QtCore import QCoreApplication, QTimer, Slot
+from PySide6.QtCore import QCoreApplication, Qt, QTimer, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
@@ -93,7 +93,7 @@ class ConvertPage(Page):
         quality = QHBoxLayout()
         quality.addWidget(section(self.tr("Quality")))
         quality.addStretch()
-        quality.addWidget(self.all)
+        quality.addWidget(self.all, 0, Qt.AlignmentFlag.AlignBottom)
         body.addLayout(quality)
         body.addWidget(self.formats)
         body.addWidget(self.notes)
@@ -105,7 +105,7 @@ class ConvertPage(Page):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 24)
         column.setSpacing(8)
-        for widget in (self.drop_zone, self.skeleton, self.problem, self.card, self.form):
+        for widget in (self.problem, self.drop_zone, self.skeleton, self.card, self.form):
             column.addWidget(widget)
         column.addStretch()
         self.area = self.add_scrolled(content)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from PySide6.QtCore import QCoreApplication, Slot
+from PySide6.QtCore import QCoreApplication, Qt, Slot
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
 
@@ -82,7 +82,7 @@ class QueuePage(Page):
         clear = Button(self.tr("Clear"), "link")
         clear.setToolTip(self.tr("Empties this list; results and reports stay"))
         clear.clicked.connect(self._clear_done)
-        head.addWidget(clear)
+        head.addWidget(clear, 0, Qt.AlignmentFlag.AlignBottom)
         self.done = ReorderColumn()
         self.done.setAcceptDrops(False)
         content = QWidget()
@@ -137,8 +137,8 @@ class QueuePage(Page):
                 return phrases.running(job.progress, self._queue.remaining(job.id))
             case State.FINISHED:
                 return self._outcome(job)
-            case State.FAILED:
-                return self.tr("Stopped before it was done")
+            case State.FAILED if job.problem:
+                return job.problem.title
             case _:
                 return phrases.state(job)
 

@@ -13,7 +13,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -49,11 +48,10 @@ class AdvancedPanel(QFrame):
         self.pure = QCheckBox(self.tr("Same format for every part"))
         self._command = ElidedLabel(role="secondary")
         self._marks: dict[str, QLabel] = {}
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(20, 16, 20, 16)
-        layout.setSpacing(12)
-        layout.addLayout(self._form())
-        layout.addLayout(self._command_row())
+        grid = self._form()
+        self.setLayout(grid)
+        row = grid.rowCount()
+        grid.addLayout(self._command_row(), row, 1, 1, 3)
         self.device.currentIndexChanged.connect(self._on_change)
         self.threads.valueChanged.connect(self._on_change)
         self.evaluate.toggled.connect(self._on_change)
@@ -101,7 +99,8 @@ class AdvancedPanel(QFrame):
 
     def _form(self) -> QGridLayout:
         grid = QGridLayout()
-        grid.setHorizontalSpacing(16)
+        grid.setContentsMargins(8, 16, 20, 16)
+        grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(10)
         grid.setColumnStretch(3, 1)
         rows = (

@@ -31,7 +31,7 @@ from app.ui.theme import tokens
 
 _ROW = 38
 _FORMAT, _SIZE, _SHARE, _BITS, _QUALITY, _SUMMARY = range(6)
-_NARROW = 720
+_NARROW = 900
 """Below this width the sentence is left to the tip."""
 
 
@@ -181,7 +181,7 @@ class FormatTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(_SUMMARY, QHeaderView.ResizeMode.Stretch)
         for column, width in (
-            (_FORMAT, 196), (_SIZE, 84), (_SHARE, 136), (_BITS, 60), (_QUALITY, 164),
+            (_FORMAT, 190), (_SIZE, 100), (_SHARE, 142), (_BITS, 68), (_QUALITY, 196),
         ):  # fmt: skip
             self.setColumnWidth(column, width)
 
@@ -236,7 +236,7 @@ class _Painter(QStyledItemDelegate):
         table = self.parent()
         assert isinstance(table, FormatTable)
         colours = tokens()
-        track = QRect(place.left() + 56, place.center().y() - 1, place.width() - 72, 4)
+        track = QRect(place.left() + 60, place.center().y() - 1, place.width() - 76, 4)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(QColor(colours.line))
         painter.drawRoundedRect(track, 2, 2)

@@ -33,6 +33,7 @@ _PICTURES = {
     State.FAILED: ("alert", "bad"),
     State.CANCELLED: ("stopped", "secondary"),
 }
+_INDENT = 34  # from the sign of a row to its text
 _STEPS = 1000
 _LOG_TAIL = 64_000  # bytes shown of a log
 
@@ -54,7 +55,8 @@ class JobRow(QFrame):
         self._picture = Picture("waiting", "secondary", 22)
         self.name = ElidedLabel(role="strong")
         self.text = ElidedLabel(role="secondary")
-        self.percent = QLabel(alignment=Qt.AlignmentFlag.AlignRight)
+        self.percent = QLabel()
+        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.percent.setMinimumWidth(48)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=False)
         self.action = Button("")
@@ -63,7 +65,7 @@ class JobRow(QFrame):
         self.more.setMenu(QMenu(self.more))
         self.more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
         self.more.menu().aboutToShow.connect(self._fill_menu)
-        self.problem = ProblemCard()
+        self.problem = ProblemCard(flat=True)
         self._again = Button(self.tr("Try again"), icon_name="retry")
         self._again.clicked.connect(lambda: self.wished.emit("retry", self.key))
         self.problem.add_action(self._again)
@@ -81,20 +83,28 @@ class JobRow(QFrame):
         text.addWidget(self.text)
         row = QHBoxLayout()
         row.setSpacing(12)
-        row.addWidget(self.grip)
         row.addWidget(self._picture)
         row.addLayout(text, 1)
         row.addWidget(self.percent)
         row.addWidget(self.action)
         row.addWidget(self.more)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(16, 12, 12, 12)
-        layout.setSpacing(8)
-        layout.addLayout(row)
-        layout.addWidget(self.bar)
-        layout.addWidget(self._notes)
-        layout.addWidget(self.problem)
-        layout.addWidget(self._log)
+        lower = QVBoxLayout()
+        lower.setContentsMargins(_INDENT, 0, 4, 0)
+        lower.setSpacing(8)
+        for widget in (self.bar, self._notes, self.problem, self._log):
+            lower.addWidget(widget)
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        column.addLayout(row)
+        column.addLayout(lower)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(4, 12, 12, 12)
+        layout.setSpacing(4)
+        policy = self.grip.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)  # the texts of all rows stand in one line
+        self.grip.setSizePolicy(policy)
+        layout.addWidget(self.grip)
+        layout.addLayout(column, 1)
 
     def show_job(self, job: Job, text: str) -> None:
         """Show the job as it is now; `text` is the line under its name."""

@@ -14,11 +14,13 @@ from app.ui.widgets.text import label
 class ProblemCard(QFrame):
     """Shows an error in the words of its author."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, flat: bool = False) -> None:
+        """`flat` leaves out ground, sign and title, which the card around it has."""
         super().__init__(parent)
-        self.setProperty("role", "problem")
+        self.setProperty("role", "" if flat else "problem")
         self._title = label("", "strong", wrap=True)
-        self._hint = label("", wrap=True)
+        self._title.setVisible(not flat)
+        self._hint = label("", "quiet", wrap=True)
         self._details = QPlainTextEdit(readOnly=True)
         self._details.setFixedHeight(120)
         self._details.setAccessibleName(self.tr("Technical details"))
@@ -42,9 +44,10 @@ class ProblemCard(QFrame):
         text.addLayout(self._actions)
         text.addWidget(self._folding)
         row = QHBoxLayout(self)
-        row.setContentsMargins(16, 14, 16, 12)
+        row.setContentsMargins(*((0, 0, 0, 0) if flat else (16, 14, 16, 12)))
         row.setSpacing(12)
-        row.addWidget(Picture("alert", "bad", 20), 0, Qt.AlignmentFlag.AlignTop)
+        if not flat:
+            row.addWidget(Picture("alert", "bad", 20), 0, Qt.AlignmentFlag.AlignTop)
         row.addLayout(text, 1)
 
     def add_action(self, button: Button) -> None:

@@ -1,0 +1,131 @@
+"""Renders every page, light and dark, in two window sizes.
+
+PYTHONPATH=.:tests python tests/ui/screenshots.py FOLDER [FONT]
+
+Run by hand after a change to the look. The jobs are made up, and the worker is a fake one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from example_report import example_report
+from PySide6.QtGui import QFont
+from PySide6.QtWidgets import QApplication
+
+from app.core.events import Failed, Finished, Note, Started
+from app.core.job import Job, new_id
+from app.core.places import jobs_folder, user_data
+from app.core.recipe import Recipe
+from app.core.store import JobStore
+from app.ui.application import make_context
+from app.ui.preferences import Preferences
+from app.ui.theme import Theme
+from app.ui.window import Window
+
+FAKE = Path(__file__).parents[1] / "fake_worker.py"
+SIZES = ((1280, 800), (900, 600))
+OUT_OF_MEMORY = Failed(
+    "memory",
+    "The system stopped the conversion, most likely because memory ran out.",
+    "Close other programs and try again; it goes on where it stood.",
+    "signal 9 SIGKILL",
+)
+
+
+def job(model: str, preset: str) -> Job:
+    target = f"/home/ada/Models/{model}-{preset}.gguf"
+    return Job(new_id(), f"/home/ada/models/{model}", target, Recipe(preset))
+
+
+def fill_store() -> None:
+    store = JobStore(jobs_folder())
+    for preset in ("Q8_0", "Q2_K", "Q4_K_M"):
+        done = job("Qwen3-8B", preset)
+        store.create(done)
+        report = store.folder(done.id) / "report.json"
+        example_report(preset).save(report)
+        store.append(done.id, Started(1, "cpu"))
+        store.append(done.id, Note("A slice did not fit in memory and was halved."))
+        store.append(done.id, Finished(str(report)))
+    failed = job("Mistral-Small-24B", "Q6_K")
+    store.create(failed)
+    store.append(failed.id, Started(1, "cpu"))
+    store.append(failed.id, OUT_OF_MEMORY)
+    for model, preset in (
+        ("SmolLM3-3B", "Q5_K_M"),
+        ("Llama-3.2-1B", "Q8_0"),
+        ("gemma-3-4b", "Q4_K_M"),
+    ):
+        store.create(job(model, preset))
+
+
+def pause(app: QApplication, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        app.processEvents()
+        time.sleep(0.01)
+
+
+def render(app: QApplication, window: Window, folder: Path, scheme: str) -> None:
+    for size in SIZES:
+        window.resize(*size)
+        name = f"{scheme}-{size[0]}"
+        for page in ("convert", "queue", "reports", "settings"):
+            window.open_page(page)
+            pause(app, 0.4)
+            window.grab().save(str(folder / f"{page}-{name}.png"))
+            if page == "convert":
+                window.page().more.setChecked(True)
+                pause(app, 0.4)
+                window.grab().save(str(folder / f"{page}-advanced-{name}.png"))
+                window.page().escape()
+            if page == "reports":
+                bar = window.page().view.parent().parent().parent().verticalScrollBar()
+                for part in (1, 2):
+                    bar.setValue(part * bar.pageStep())
+                    pause(app, 0.2)
+                    window.grab().save(str(folder / f"{page}-{part}-{name}.png"))
+                bar.setValue(0)
+
+
+def main(folder: Path, font: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["NIBBLE_HOME"] = tempfile.mkdtemp(prefix="nibble-screenshots-")
+    os.environ["HOME"] = "/home/ada"  # paths as a reader would have them
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    app = QApplication([])
+    app.setFont(QFont(font, 10))
+    preferences = Preferences(user_data() / "settings.ini")
+    theme = Theme(app, "light")
+    empty = Window(make_context(preferences, [sys.executable, str(FAKE), "steady"]))
+    empty.resize(*SIZES[0])
+    empty.show()
+    for page in ("convert", "queue", "reports"):
+        empty.open_page(page)
+        pause(app, 0.2)
+        empty.grab().save(str(folder / f"{page}-empty.png"))
+    empty.open_page("convert", "/home/ada/models/broken")
+    pause(app, 1.5)
+    empty.grab().save(str(folder / "convert-broken.png"))
+    empty.close()
+    fill_store()
+    context = make_context(preferences, [sys.executable, str(FAKE), "steady"])
+    window = Window(context)
+    window.show()
+    context.machine.watch()
+    context.queue.begin()
+    window.open_page("convert", "/home/ada/models/Qwen3-8B")
+    pause(app, 4)
+    for scheme in ("light", "dark"):
+        theme.follow(scheme)
+        render(app, window, folder, scheme)
+    window.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "Inter")
