@@ -134,8 +134,8 @@ def _score(before: Tensor, after: Tensor, wanted: Tensor) -> Scores:
         same_top = before.argmax(-1) == after.argmax(-1)
         log_p = before.log_softmax(-1)
         log_q = after.log_softmax(-1)
-        # Never below zero but by rounding.
-        kl = (log_p.exp() * (log_p - log_q)).sum(-1).clamp(min=0)
+        kl = log_p.exp().mul_(log_p - log_q).sum(-1)
+        kl.clamp_(min=0)  # it is never below, but by rounding
         losses = [-log.gather(-1, wanted[:, None])[:, 0] for log in (log_p, log_q)]
     return Scores(losses[0].cpu(), losses[1].cpu(), kl.cpu(), same_top.float().cpu())
 

@@ -13,7 +13,8 @@ from app.models import open_model
 
 TORTURE = (
     "Don't we'll I'M 12345 1,000.5  two  spaces\ttab\n\n\nlines   \n end",
-    "na\u00efve \u00fcber \u6f22\u5b57\u304b\u306a \u0645\u0631\u062d\u0628\u0627 \U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 \u02bcs",
+    "na\u00efve \u00fcber \u6f22\u5b57\u304b\u306a \u0645\u0631\u062d\u0628\u0627",
+    "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 \u02bcs",
     "def f(x):\n    return {'a': x**2}  # comment\r\n",
     "before<|end|>after <|begin|> <|not a token|>",
     "",
