@@ -42,8 +42,8 @@ class Rope:
         given = config.get("rope_parameters") or config.get("rope_scaling") or {}
         if not isinstance(given, Mapping):
             raise BadModelFile(
-                "config.json: rope_parameters is not a group of values.",
-                "The file is damaged. Download it again.",
+                "The parameters of the position embedding are not a group of values.",
+                "The model's description (config.json) is damaged. Download it again.",
             )
         theta = _number(given.get("rope_theta", config.get("rope_theta", default_theta)))
         kind = str(given.get("rope_type") or given.get("type") or "default").lower()
