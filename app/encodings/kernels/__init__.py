@@ -6,17 +6,19 @@ any division into rows gives the same file.
 
 The compiled code is kept in the user's data folder, because an installed application's own folder
 may not be writable. numba reads the place when it is first imported, hence here, in front of the
-kernels' own imports.
+kernels' own imports. It compiles a kernel anew when the kernel's file changes, but does not see
+changes in the files that this one imports; hence a folder for each state of the sources.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from app import __version__
 from app.core.places import user_data
-
-os.environ.setdefault("NUMBA_CACHE_DIR", str(user_data() / "kernels"))
 
 NOT_FINITE = 1
 """Flag of an encoder's answer: a weight is NaN or infinite."""
@@ -24,16 +26,31 @@ TOO_LARGE = 2
 """Flag of an encoder's answer: a block needs a scale beyond float16's range."""
 
 
+def _cache_folder() -> Path:
+    """Where this state of the kernels is kept; `NUMBA_CACHE_DIR` overrides the parent folder."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))  # none in a frozen application
+    checksum = zlib.crc32(b"".join(source.read_bytes() for source in sources))
+    state = f"{__version__}-{checksum:08x}"
+    parent = Path(os.environ.get("NUMBA_CACHE_DIR") or user_data() / "kernels")
+    return parent if parent.name == state else parent / state  # a parent process has set it
+
+
+os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder())
+
+
 def warm_up(names: Iterable[str]) -> Iterator[str]:
-    """Compile the kernels of these encodings; yields a name before the work on it.
+    """Compile the kernels that these encodings need; yields an encoding's name before its turn.
 
     The first time takes seconds an encoding; from then on the compiled code is read from disk.
     """
     import torch
 
     from app.encodings import ENCODINGS
+    from app.encodings.ggml_block import GgmlBlock
 
     for name in sorted(names):
-        yield name
-        zeros = torch.zeros(256)
-        ENCODINGS[name].decode(ENCODINGS[name].encode(zeros), (256,))
+        encoding = ENCODINGS[name]
+        if isinstance(encoding, GgmlBlock):
+            yield name
+            weight = torch.zeros(encoding.block)
+            encoding.decode(encoding.encode(weight), tuple(weight.shape))

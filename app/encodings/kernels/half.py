@@ -49,17 +49,21 @@ def half_value(bits: np.int64) -> np.float32:
     return np.float32(np.uint32(wide | ((bits & 0x8000) << 16)).view(np.float32))
 
 
-@njit(nogil=True)
-def scale_bits(value: np.float32) -> np.int64:
-    """The float16 for a super-scale, as bits: the nearest, but away from zero below 2**-14.
+@njit(nogil=True, error_model="numpy")
+def step_bits(largest: np.float32, codes: np.float32) -> np.int64:
+    """The float16 of which `largest` is `codes` times (or a little fewer), as bits.
 
-    There float16 has few digits left, and a super-scale rounded toward zero would push the largest
-    sub-scales far out of their range.
+    That is the nearest one to the quotient. But below 2**-14 float16 has few digits left, down to
+    none: where the nearest is too small by so much that `codes` times it misses `largest` further
+    than a whole number of the next one does, it is that.
     """
-    bits: np.int64 = half_bits(value)
-    if bits & 0x7FFF < 0x0400 and abs(half_value(bits)) < abs(value):
-        return np.int64(bits + 1)
-    return bits
+    nearest: np.int64 = half_bits(largest / codes)
+    missed = abs(largest) - abs(half_value(nearest) * codes)
+    if missed <= 0:
+        return nearest
+    above = half_value(nearest + 1)
+    rest = abs(largest - above * np.rint(largest / above))
+    return np.int64(nearest + 1) if rest <= missed else nearest
 
 
 @njit(nogil=True)

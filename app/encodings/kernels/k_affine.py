@@ -23,11 +23,12 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, half_value, scale_bits
+from app.encodings.kernels.half import faults_of, half_value, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
     LANES,
+    MARGIN,
     RELAXED,
     SCALE,
     SHIFT,
@@ -61,7 +62,7 @@ TOP6 = np.float32(63)
 TINY = np.float32(1e-30)
 """Spans below it count as zero; the smallest step of a float16 is 6e-8."""
 SINGULAR = np.float32(1e-6)
-"""Relative determinant below which all codes are equal and an offset cannot be fitted."""
+"""Relative determinant below which all codes are equal, and no line goes through one point."""
 AROUND = 2
 """6-bit scales tried on either side of the nearest one."""
 
@@ -69,9 +70,9 @@ AROUND = 2
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
 def prepare(data: NDArray[np.float32], state: NDArray[np.float32], top: np.float32) -> None:
     """Measure the values from LOW, set their importances and the sums that do not change."""
-    state[LOW : LOW + LANES] = 0
-    state[SPAN : SPAN + LANES] = data[:LANES]
-    state[SUM_VV : SUM_VV + LANES] = 0
+    for k in range(LANES):
+        state[LOW + k] = state[SUM_VV + k] = F0
+        state[SPAN + k] = data[k]
     for i in range(SUB):
         row = data[i * LANES : (i + 1) * LANES]
         for k in range(LANES):
@@ -83,10 +84,8 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32], top: np.float
         rms = np.sqrt(state[SUM_VV + k] / np.float32(SUB))
         state[INVERSE + k] = F1 / rms if rms > TINY else F0
         state[SCALE + k] = state[SPAN + k] / top
-    state[OFFSET : OFFSET + LANES] = 0
-    state[ERROR : ERROR + LANES] = np.inf
-    state[SUM_V : SUM_VV + LANES] = 0
-    state[SUM_W : SUM_W + LANES] = 0
+        state[ERROR + k] = np.inf
+        state[OFFSET + k] = state[SUM_W + k] = state[SUM_V + k] = state[SUM_VV + k] = F0
     for i in range(SUB):
         row = data[i * LANES : (i + 1) * LANES]
         importances = data[(SUB + i) * LANES : (SUB + i + 1) * LANES]
@@ -114,15 +113,16 @@ def try_span(
         w, v = state[SUM_W + k], state[SUM_V + k]
         q, qq, qv = state[SUM_Q + k], state[SUM_QQ + k], state[SUM_QV + k]
         det = w * qq - q * q
-        offset = (qq * v - q * qv) / det if det > SINGULAR * w * qq else F0
+        solvable = det > SINGULAR * w * qq
+        offset = (qq * v - q * qv) / det if solvable else F0
         offset = min(offset, -state[LOW + k])  # the stored minimum cannot be above zero
-        scale = (qv - offset * q) / qq if qq > F0 else F0
+        scale = (qv - offset * q) / qq if solvable else F0
         error = (
             scale * (scale * qq + F2 * (offset * q - qv))
             + offset * (offset * w - F2 * v)
             + state[SUM_VV + k]
         )
-        better = error < state[ERROR + k]
+        better = solvable and error < state[ERROR + k] - MARGIN * state[SUM_VV + k]
         state[ERROR + k] = error if better else state[ERROR + k]
         state[SCALE + k] = scale if better else state[SCALE + k]
         state[OFFSET + k] = offset if better else state[OFFSET + k]
@@ -136,8 +136,8 @@ def set_steps(state: NDArray[np.float32], block: int, halves: NDArray[np.int64])
     for k in range(first, last):
         scale = max(scale, state[SCALE + k])
         minimum = max(minimum, -(state[OFFSET + k] + state[LOW + k]))
-    halves[2 * block] = scale_bits(scale / TOP6)
-    halves[2 * block + 1] = scale_bits(minimum / TOP6)
+    halves[2 * block] = step_bits(scale, TOP6)
+    halves[2 * block + 1] = step_bits(minimum, TOP6)
     d, dmin = half_value(halves[2 * block]), half_value(halves[2 * block + 1])
     for k in range(first, last):
         state[STEP + k] = d
@@ -145,8 +145,9 @@ def set_steps(state: NDArray[np.float32], block: int, halves: NDArray[np.int64])
         m = -(state[OFFSET + k] + state[LOW + k])
         state[CODE + k] = min(TOP6, np.rint(state[SCALE + k] / d)) if d > F0 else F0
         state[MIN_CODE + k] = min(TOP6, np.rint(m / dmin)) if dmin > F0 else F0
-    state[BEST_CODE + first : BEST_CODE + last] = state[CODE + first : CODE + last]
-    state[BEST_MIN + first : BEST_MIN + last] = state[MIN_CODE + first : MIN_CODE + last]
+        state[BEST_CODE + k] = state[CODE + k]
+        state[BEST_MIN + k] = state[MIN_CODE + k]
+        state[ERROR + k] = np.inf
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
@@ -173,7 +174,7 @@ def try_code(
             + offset * (offset * w - F2 * v)
             + state[SUM_VV + k]
         )
-        better = error < state[ERROR + k]
+        better = error < state[ERROR + k] - MARGIN * state[SUM_VV + k]
         state[ERROR + k] = error if better else state[ERROR + k]
         state[BEST_CODE + k] = code if better else state[BEST_CODE + k]
         state[BEST_MIN + k] = minimum if better else state[BEST_MIN + k]
@@ -214,9 +215,10 @@ def write_codes(
 
 @njit(nogil=True)
 def pack_codes(codes: NDArray[np.uint8], bits: int, out: NDArray[np.uint8]) -> None:
-    """With 5 bits, the highest: sub-block j's are bit j. Then nibbles: two sub-blocks share bytes."""
+    """With 5 bits, the highest: bit j of a byte is of sub-block j. Then nibbles, of two each."""
     if bits == 5:
-        out[:SUB] = 0
+        for i in range(SUB):
+            out[i] = 0
         for j in range(8):
             part = codes[j * SUB : (j + 1) * SUB]
             for i in range(SUB):
@@ -244,11 +246,12 @@ def search(
     prepare(data, state, top)
     # Spans from one step less (for 5 bits, half a step) than the codes have, to one more.
     first = -10 if bits == 4 else -5
+    try_span(data, state, top, F0)
     for tenths in range(first, 11):
         try_span(data, state, top, np.float32(tenths) * np.float32(0.1))
     for block in range(BLOCKS):
         set_steps(state, block, halves)
-    state[ERROR : ERROR + LANES] = np.inf
+    try_code(data, state, top, F0)
     for change in range(-AROUND, AROUND + 1):
         try_code(data, state, top, np.float32(change))
     faults = 0

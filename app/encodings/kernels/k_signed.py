@@ -20,11 +20,12 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, half_value, scale_bits
+from app.encodings.kernels.half import faults_of, half_value, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
     LANES,
+    MARGIN,
     RELAXED,
     SCALE,
     SHIFT,
@@ -97,28 +98,27 @@ def try_stretch(data: NDArray[np.float32], state: NDArray[np.float32], stretch: 
         qq, qv = state[SUM_QQ + k], state[SUM_QV + k]
         scale = qv / qq if qq > F0 else F0
         error = state[SUM_VV + k] - scale * qv
-        better = error < state[ERROR + k]
+        better = error < state[ERROR + k] - MARGIN * state[SUM_VV + k]
         state[ERROR + k] = error if better else state[ERROR + k]
         state[SCALE + k] = scale if better else state[SCALE + k]
 
 
 @njit(nogil=True, error_model="numpy")
-def set_step(state: NDArray[np.float32], block: int) -> np.int64:
-    """Fix d of one of the super-blocks by its largest scale; returns its bits."""
+def set_step(state: NDArray[np.float32], block: int, halves: NDArray[np.int64]) -> None:
+    """Fix d of one of the super-blocks by its largest scale."""
     first, last = block * 16, block * 16 + 16
     largest = F0
     for k in range(first, last):
         if abs(state[SCALE + k]) > abs(largest):
             largest = state[SCALE + k]
-    half: np.int64 = scale_bits(largest / BYTE_LOWEST)
-    d = half_value(half)
+    halves[block] = step_bits(largest, BYTE_LOWEST)
+    d = half_value(halves[block])
     for k in range(first, last):
         state[STEP + k] = d
         nearest = np.rint(state[SCALE + k] / d) if d != F0 else F0
         state[CODE + k] = min(max(nearest, BYTE_LOWEST), BYTE_HIGHEST)
         state[BEST_CODE + k] = state[CODE + k]
         state[ERROR + k] = np.inf
-    return half
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
@@ -133,7 +133,7 @@ def try_code(data: NDArray[np.float32], state: NDArray[np.float32], change: np.f
         code = min(max(state[CODE + k] + change, BYTE_LOWEST), BYTE_HIGHEST)
         scale = state[STEP + k] * code
         error = scale * (scale * state[SUM_QQ + k] - F2 * state[SUM_QV + k]) + state[SUM_VV + k]
-        better = error < state[ERROR + k]
+        better = error < state[ERROR + k] - MARGIN * state[SUM_VV + k]
         state[ERROR + k] = error if better else state[ERROR + k]
         state[BEST_CODE + k] = code if better else state[BEST_CODE + k]
 
@@ -178,15 +178,19 @@ def encode(weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
     """Encode whole super-blocks. Returns fault flags, 0 if all is well."""
     data = np.empty(2 * SUB * LANES, np.float32)
     state = np.zeros(ROWS, np.float32)
+    halves = np.zeros(BLOCKS, np.int64)
     codes = np.empty(SUPER, np.uint8)
     faults = 0
     for start in range(0, weights.size, BLOCKS * SUPER):
         group = weights[start : start + BLOCKS * SUPER]
         largest = lanes.transpose(group, SUB, data)
         prepare(data, state)
+        try_stretch(data, state, F0)
         for tenths in range(-9, 10):
             try_stretch(data, state, np.float32(tenths) * np.float32(0.1))
-        halves = (set_step(state, 0), set_step(state, 1))
+        for block in range(BLOCKS):
+            set_step(state, block, halves)
+        try_code(data, state, F0)
         for change in range(-AROUND, AROUND + 1):
             try_code(data, state, np.float32(change))
         for block in range(group.size // SUPER):
@@ -197,8 +201,8 @@ def encode(weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
             pack_codes(codes, sink)
             for j in range(16):
                 sink[192 + j] = np.uint8(np.int32(state[BEST_CODE + block * 16 + j]))
-            sink[208] = halves[block] & 255
-            sink[209] = halves[block] >> 8
+            for i in range(2):
+                sink[208 + i] = (halves[block] >> 8 * i) & 255
     return faults
 
 

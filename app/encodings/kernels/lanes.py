@@ -30,6 +30,10 @@ RELAXED = {"contract", "nsz"}
 """What the compiler may do with the searches' arithmetic: fuse multiply and add. Reordering is not
 allowed, or a block's bytes could depend on its neighbours'."""
 
+MARGIN = np.float32(1e-6)
+"""By how much of the values' square sum a candidate must be better: about the rounding error of the
+closed form. Without it, noise would choose between grids that are both exact."""
+
 # Rows of `state` that all searches share.
 INVERSE, SHIFT, SUM_Q, SUM_QQ, SUM_QV, SUM_V, SUM_VV, ERROR, SCALE = (i * LANES for i in range(9))
 SHARED = 9 * LANES
@@ -53,7 +57,8 @@ def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -
             column[i * LANES] = part[i]
             top = max(top, np.uint32(part_bits[i] & MAGNITUDE))
     for i in range(n):
-        data[i * LANES + lanes : i * LANES + LANES] = 0
+        for lane in range(lanes, LANES):
+            data[i * LANES + lane] = 0
     return np.int64(top)
 
 
@@ -69,7 +74,8 @@ def tally(
 
     Sets SUM_Q, SUM_QQ and SUM_QV to the importance-weighted sums of q, q q and q v.
     """
-    state[SUM_Q : SUM_QV + LANES] = 0
+    for k in range(LANES):
+        state[SUM_Q + k] = state[SUM_QQ + k] = state[SUM_QV + k] = 0
     for row in range(0, n, 8):
         values = data[row * LANES : (row + 8) * LANES]
         importances = data[(n + row) * LANES : (n + row + 8) * LANES]

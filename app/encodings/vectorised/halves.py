@@ -22,10 +22,13 @@ def from_bytes(source: Tensor) -> Tensor:
     return source.contiguous().view(torch.float16).float()
 
 
-def scale_halves(values: Tensor) -> Tensor:
-    """float16 super-scales: the nearest, but away from zero below 2**-14."""
+def step_halves(largest: Tensor, codes: int) -> Tensor:
+    """The float16 of which `largest` is `codes` times; see `kernels.half.step_bits`."""
     import torch
 
-    halves = values.half()
-    toward_zero = (halves.abs() < 2**-14) & (halves.float().abs() < values.abs())
-    return (halves.view(torch.int16) + toward_zero.to(torch.int16)).view(torch.float16)
+    nearest = (largest / codes).half()
+    missed = largest.abs() - (nearest.float() * codes).abs()
+    above = (nearest.view(torch.int16) + 1).view(torch.float16)
+    step = above.float()
+    rest = (largest - step * (largest / step).round()).abs()
+    return torch.where((missed > 0) & (rest <= missed), above, nearest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.encodings.vectorised.halves import from_bytes, scale_halves, to_bytes
+from app.encodings.vectorised.halves import from_bytes, step_halves, to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 TINY = 1e-30
 SINGULAR = 1e-6
 AROUND = 2
+MARGIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,8 @@ def encode(weight: Tensor, bits: int) -> Tensor:
     top = 2**bits - 1
     fit = Fit.of(grouped)
     scale, offset = _search_spans(fit, top)
-    halves = scale_halves(
-        torch.cat([scale.amax(1), (-(offset + fit.low)).amax(1).clamp(min=0)], -1) / 63
-    )
+    minimum = (-(offset + fit.low)).clamp(min=0)
+    halves = step_halves(torch.cat([scale.amax(1), minimum.amax(1)], -1), 63)
     d, dmin = torch.split(halves.float()[:, None, :], 1, -1)  # (n, 1, 1) each
     codes, minima = _search_codes(fit, top, (d, dmin), (scale, offset))
     grid = d * codes
@@ -104,19 +104,17 @@ def _search_spans(fit: Fit, top: int) -> tuple[Tensor, Tensor]:
     span = fit.value.amax(-1, keepdim=True)
     scale, offset = span / top, torch.zeros_like(span)
     best = torch.full_like(span, torch.inf)
-    first = -10 if top == 15 else -5
-    for tenths in range(first, 11):
+    for tenths in (0, *range(-10 if top == 15 else -5, 11)):
         width = span - offset
         inverse = torch.where(width > TINY, (top + tenths * 0.1) / width, 0.0)
         sums = fit.tally(offset, inverse, top)
         q, qq, qv = sums
         det = fit.w * qq - q * q
-        new_offset = (qq * fit.v - q * qv) / det
-        new_offset = torch.where(det > SINGULAR * fit.w * qq, new_offset, 0.0)
-        new_offset = torch.minimum(new_offset, -fit.low)
-        new_scale = torch.where(qq > 0, (qv - new_offset * q) / qq, 0.0)
+        solvable = det > SINGULAR * fit.w * qq
+        new_offset = torch.minimum((qq * fit.v - q * qv) / det, -fit.low)
+        new_scale = (qv - new_offset * q) / qq
         error = fit.error(new_scale, new_offset, sums)
-        better = error < best
+        better = solvable & (error < best - MARGIN * fit.vv)
         best = torch.where(better, error, best)
         scale = torch.where(better, new_scale, scale)
         offset = torch.where(better, new_offset, offset)
@@ -136,14 +134,14 @@ def _search_codes(
     shift = -(dmin * minimum + fit.low)
     best = torch.full_like(scale, torch.inf)
     best_code, best_minimum = code, minimum
-    for change in range(-AROUND, AROUND + 1):
+    for change in (0, *range(-AROUND, AROUND + 1)):
         new_code = (code + change).clamp(0, 63)
         new_scale = d * new_code
         sums = fit.tally(shift, _inverse(new_scale), top)
         wanted = (fit.v - new_scale * sums[0]) / fit.w + fit.low
         new_minimum = (-wanted * per_dmin).round().clamp(0, 63)
         error = fit.error(new_scale, -(dmin * new_minimum + fit.low), sums)
-        better = error < best
+        better = error < best - MARGIN * fit.vv
         best = torch.where(better, error, best)
         best_code = torch.where(better, new_code, best_code)
         best_minimum = torch.where(better, new_minimum, best_minimum)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.encodings.vectorised.halves import from_bytes, scale_halves, to_bytes
+from app.encodings.vectorised.halves import from_bytes, step_halves, to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 TINY = 1e-30
 AROUND = 2
+MARGIN = 1e-6
 EVEN_SHARE = 0.5
 
 
@@ -27,7 +28,7 @@ def encode(weight: Tensor) -> Tensor:
     importance = EVEN_SHARE + (value * torch.where(rms > TINY, 1 / rms, 0.0)).square()
     scale = _search_stretches(value, importance)
     largest = scale.gather(1, scale.abs().argmax(1, keepdim=True))
-    halves = scale_halves(largest.squeeze(-1) / -128)  # (n, 1)
+    halves = step_halves(largest.squeeze(-1), -128)  # (n, 1)
     d = halves.float()[..., None]
     codes = _search_codes(value, importance, d, (scale * _inverse(d)).round().clamp(-128, 127))
     q = _round(value, _inverse(d * codes)).add(32).to(torch.uint8)
@@ -59,14 +60,16 @@ def _search_stretches(value: Tensor, importance: Tensor) -> Tensor:
     extreme = value.gather(-1, value.abs().argmax(-1, keepdim=True))
     scale = extreme / -32
     best = torch.full_like(scale, -torch.inf)
-    for tenths in range(-9, 10):
+    vv = (importance * value.square()).sum(-1, keepdim=True)
+    for tenths in (0, *range(-9, 10)):
         inverse = torch.where(extreme.abs() > TINY, (-32 - tenths * 0.1) / extreme, 0.0)
         q = _round(value, inverse)
         wq = importance * q
         qq, qv = (wq * q).sum(-1, keepdim=True), (wq * value).sum(-1, keepdim=True)
         new_scale = torch.where(qq > 0, qv / qq, 0.0)
-        better = new_scale * qv > best
-        best = torch.where(better, new_scale * qv, best)
+        gain = new_scale * qv
+        better = gain > best + MARGIN * vv
+        best = torch.where(better, gain, best)
         scale = torch.where(better, new_scale, scale)
     return scale
 
@@ -76,12 +79,13 @@ def _search_codes(value: Tensor, importance: Tensor, d: Tensor, nearest: Tensor)
     import torch
 
     codes, best = nearest, torch.full_like(nearest, torch.inf)
-    for change in range(-AROUND, AROUND + 1):
+    vv = (importance * value.square()).sum(-1, keepdim=True)
+    for change in (0, *range(-AROUND, AROUND + 1)):
         new_codes = (nearest + change).clamp(-128, 127)
         scale = d * new_codes
         difference = scale * _round(value, _inverse(scale)) - value
         error = (importance * difference.square()).sum(-1, keepdim=True)
-        better = error < best
+        better = error < best - MARGIN * vv
         best = torch.where(better, error, best)
         codes = torch.where(better, new_codes, codes)
     return codes
