@@ -15,7 +15,6 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QRadioButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -29,6 +28,7 @@ from app.ui.icons import Button, Picture
 from app.ui.page import Page, section
 from app.ui.widgets.folding import Folding
 from app.ui.widgets.text import label
+from app.ui.widgets.thread_count import ThreadCount
 
 _NAMES = 200
 #: Packages that are shipped, and their licences.
@@ -119,11 +119,9 @@ class SettingsPage(Page):
         row.addWidget(self.folder, 1)
         row.addWidget(choose)
         _add(grid, self.tr("Folder for results"), row)
-        self.threads = QSpinBox(minimum=0, maximum=self.context.machine.threads)
-        self.threads.setSpecialValueText(self.tr("All {}").format(self.context.machine.threads))
+        self.threads = ThreadCount()
+        self.threads.set_most(self.context.machine.threads)
         self.threads.setValue(self._saved.threads)
-        self.threads.setAccessibleName(self.tr("Processor threads"))
-        self.threads.setMinimumWidth(120)
         self.threads.valueChanged.connect(self._set_threads)
         row = QHBoxLayout()
         row.setSpacing(12)

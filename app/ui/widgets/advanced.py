@@ -12,13 +12,13 @@ from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QSpinBox,
     QWidget,
 )
 
 from app.ui.icons import Button
 from app.ui.machine import Card
 from app.ui.widgets.text import ElidedLabel, label
+from app.ui.widgets.thread_count import ThreadCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AdvancedPanel(QFrame):
         self.setAccessibleName(self.tr("Advanced"))
         self._usual = Options()
         self.device = QComboBox()
-        self.threads = QSpinBox(minimum=0)
+        self.threads = ThreadCount()
         self.evaluate = QCheckBox(self.tr("Measure what is lost"))
         self.pure = QCheckBox(self.tr("Same format for every part"))
         self._command = ElidedLabel(role="secondary")
@@ -68,8 +68,7 @@ class AdvancedPanel(QFrame):
             self.device.addItem(card.name, card.device)
         self.device.setCurrentIndex(max(0, self.device.findData(chosen)))
         self.device.blockSignals(False)
-        self.threads.setMaximum(threads)
-        self.threads.setSpecialValueText(self.tr("All {}").format(threads))
+        self.threads.set_most(threads)
 
     def set_usual(self, usual: Options) -> None:
         """Use other defaults."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 from typing_extensions import override
 
@@ -12,7 +13,8 @@ from app.core import words
 from app.core.report import TensorResult
 from app.ui.table import Column, SortedRows, TableModel
 
-_ERROR = 5
+_SHAPE, _ERROR = 2, 5
+_NARROW = 560  # px
 _ROW = 28
 
 
@@ -77,6 +79,11 @@ class TensorTable(QTableView):
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.setColumnHidden(_SHAPE, self.width() < _NARROW)
 
     def show_tensors(self, tensors: Sequence[TensorResult]) -> None:
         """List these."""
