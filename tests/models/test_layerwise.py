@@ -210,6 +210,34 @@ def test_that_a_full_device_means_smaller_slices_and_then_the_processor(
     assert [size for _, size in full.sizes[:3]] == [5, 3, 2]
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_that_nothing_is_left_on_the_host_when_a_device_computes(family, tokens, monkeypatch):
+    """The meta device stands for a real one: it refuses tensors from elsewhere, too."""
+    monkeypatch.setattr(
+        "transformers.masking_utils.find_packed_sequence_indices", lambda *_, **__: None
+    )  # looks at values, which meta tensors do not have
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: torch.zeros(tensor.shape))
+    source = TensorSource(random_model(family.split(maxsplit=1)[0], **FAMILIES[family]))
+    skeleton = Skeleton(source.config)
+    _, (hidden,) = drain(run_layers(skeleton, [source], tokens, Place("meta")))
+    head = layerwise.moved(skeleton.head_weights(source), "meta")
+    assert skeleton.logits(head, hidden[0].to("meta")).is_meta
+
+
+@pytest.mark.gpu
+def test_that_an_accelerator_computes_the_same(model, tokens):
+    if not torch.accelerator.is_available():
+        pytest.skip("no accelerator")
+    source = TensorSource(model)
+    skeleton = Skeleton(source.config)
+    device = torch.accelerator.current_accelerator().type
+    states = [
+        drain(run_layers(skeleton, [source], tokens, Place(where)))[1][0]
+        for where in ("cpu", device)
+    ]
+    assert (states[0] - states[1]).norm() < 1e-4 * states[0].norm()
+
+
 def test_that_other_errors_are_not_taken_for_a_full_device():
     def compute(start, stop):
         raise RuntimeError("shapes cannot be multiplied")
