@@ -1,16 +1,26 @@
 """kill -9 at random moments: nothing partial under the final name, and the same bytes at last."""
 
-import json
 import random
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from checkpoints import write_llama
 
-from app.core.events import Cancelled, Failed, Finished, Progress, Started, TensorDone, decode
+from app.core.events import (
+    FINAL,
+    Cancelled,
+    Failed,
+    Finished,
+    Progress,
+    Started,
+    TensorDone,
+    decode,
+)
 from app.core.job import Job
 from app.core.places import jobs_folder
 from app.core.recipe import Recipe
@@ -27,20 +37,31 @@ def model(tmp_path_factory):
     return folder
 
 
-def start(job):
+@contextmanager
+def started(job, command=WORKER):
+    """A worker at its job, whose window is there until the end of the block."""
     JobStore(jobs_folder()).folder(job.id).mkdir(parents=True, exist_ok=True)
-    worker = subprocess.Popen(WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    worker.stdin.write(job.request().encode() + b"\n")
-    worker.stdin.flush()
-    return worker
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as worker:
+        worker.stdin.write(job.request().encode() + b"\n")
+        worker.stdin.flush()
+        try:
+            yield worker
+        finally:
+            worker.kill()
 
 
-def finish(job):
+def events_of(worker):
+    for line in worker.stdout:
+        yield decode(line)
+
+
+def finish(job, command=WORKER, code=0):
     """Run to the end; every event."""
-    worker = start(job)
-    events = [decode(line) for line in worker.stdout]
-    worker.stdin.close()
-    assert worker.wait() == 0, events[-1]
+    with started(job, command) as worker:
+        events = list(events_of(worker))
+        assert worker.wait() == code, events[-1]
     return events
 
 
@@ -63,16 +84,9 @@ def kill_at_random_moments(job, golden, kills, seed):
     for _ in range(kills):
         partial = target.with_name("out.gguf.partial.journal")
         resumed += partial.exists() and len(partial.read_bytes().splitlines()) > 1
-        worker = start(job)
-        for line in worker.stdout:
-            event = decode(line)
-            if isinstance(event, TensorDone | Finished) or (
-                isinstance(event, Progress) and event.phase == "quantize"
-            ):
-                break
-        time.sleep(generator.uniform(0, 1.0))
-        worker.kill()
-        worker.communicate()
+        with started(job) as worker:
+            next(event for event in events_of(worker) if isinstance(event, TensorDone | Finished))
+            time.sleep(generator.uniform(0, 1.0))
         if target.exists():
             assert target.read_bytes() == golden
             target.unlink()
@@ -94,27 +108,24 @@ def test_that_fifty_kills_lose_nothing(job, golden):
 
 
 def test_that_a_worker_follows_its_window_and_keeps_what_is_done(job):
-    worker = start(job)
-    next(line for line in worker.stdout if isinstance(decode(line), TensorDone))
-    began = time.monotonic()
-    worker.stdin.close()
-    worker.stdout.read()
-    worker.wait()
-    assert time.monotonic() - began < 5
+    with started(job) as worker:
+        next(event for event in events_of(worker) if isinstance(event, TensorDone))
+        began = time.monotonic()
+        worker.stdin.close()
+        worker.wait()
+        assert time.monotonic() - began < 5
     assert not Path(job.target).exists()
     assert Path(job.target + ".partial").exists()
     assert isinstance(finish(job)[-1], Finished)
 
 
 def test_that_cancelling_leaves_nothing(job):
-    worker = start(job)
-    next(line for line in worker.stdout if isinstance(decode(line), TensorDone))
-    worker.stdin.write(b"cancel\n")
-    worker.stdin.flush()
-    events = [decode(line) for line in worker.stdout]
-    worker.stdin.close()
-    assert worker.wait() == 0
-    assert events[-1] == Cancelled()
+    with started(job) as worker:
+        next(event for event in events_of(worker) if isinstance(event, TensorDone))
+        worker.stdin.write(b"cancel\n")
+        worker.stdin.flush()
+        assert list(events_of(worker))[-1] == Cancelled()
+        assert worker.wait() == 0
     assert list(Path(job.target).parent.iterdir()) == []
 
 
@@ -126,14 +137,11 @@ def test_that_a_worker_speaks_twice_a_second_and_says_how_much_memory_it_takes(j
     assert all(10_000_000 < event.host_bytes < 4_000_000_000 for event in beats)
 
 
-def test_that_bad_input_is_one_failed_event_and_nothing_on_the_screen(job, tmp_path):
-    bad = Job("b", str(tmp_path / "nothing"), job.target, job.recipe)
-    worker = start(bad)
-    out, _ = worker.communicate()
-    events = [decode(line) for line in out.splitlines()]
-    assert worker.returncode == 1
+def test_that_bad_input_is_one_failed_event_in_words(job, tmp_path):
+    events = finish(replace(job, source=str(tmp_path / "nothing")), code=1)
     assert isinstance(events[-1], Failed)
     assert "nothing" in events[-1].title
+    assert sum(isinstance(event, FINAL) for event in events) == 1
 
 
 def test_that_a_stray_print_cannot_break_the_protocol(job, tmp_path):
@@ -142,19 +150,10 @@ def test_that_a_stray_print_cannot_break_the_protocol(job, tmp_path):
         "def noisy(*a):\n    print('stray'); yield from real(*a)\n"
         "c.convert = noisy; raise SystemExit(m.main())"
     )
-    bad = Job("b", str(tmp_path / "nothing"), job.target, job.recipe)
-    (jobs_folder() / "b").mkdir(parents=True)
-    worker = subprocess.run(
-        [sys.executable, "-c", code],
-        input=bad.request().encode() + b"\n",
-        capture_output=True,
-        check=False,
-    )
-    assert [json.loads(line)["event"] for line in worker.stdout.splitlines()] == [
-        "Started",
-        "Failed",
-    ]
-    assert b"stray" in worker.stderr
+    bad = replace(job, source=str(tmp_path / "nothing"))
+    events = finish(bad, [sys.executable, "-c", code], code=1)
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Failed)
 
 
 def _peak_bytes(pid):
@@ -176,12 +175,14 @@ def test_that_a_large_model_takes_little_memory(tmp_path):
     assert nbytes > 4e9
     code = "import torch, numba, psutil; print(psutil.Process().memory_info().rss)"
     base = int(subprocess.check_output([sys.executable, "-c", code]))
-    job = Job("m", str(tmp_path / "big"), str(tmp_path / "big.gguf"), Recipe("Q4_K_M"))
-    worker = start(Job.from_request(job.request().replace('"evaluate": true', '"evaluate": false')))
+    job = Job(
+        "m", str(tmp_path / "big"), str(tmp_path / "big.gguf"), Recipe("Q4_K_M"), evaluate=False
+    )
     peak = 0
-    for _ in worker.stdout:
-        peak = max(peak, _peak_bytes(worker.pid))
-    worker.communicate()
+    with started(job) as worker:
+        for event in events_of(worker):
+            peak = max(peak, _peak_bytes(worker.pid))
+            last = event
     sys.stderr.write(f"\npeak {peak / 1e9:.2f} GB, imports {base / 1e9:.2f} GB\n")
-    assert (tmp_path / "big.gguf").exists()
+    assert isinstance(last, Finished)
     assert 0 < peak - base < 1e9
