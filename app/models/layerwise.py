@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from app.core.errors import Unsupported
 from app.models.skeleton import LayerInputs, Skeleton, Weights, WeightSource, not_layerwise
 
 if TYPE_CHECKING:
@@ -40,7 +41,19 @@ class Place:
     full: str = field(default="", init=False)
     """The device that was given up."""
 
-    def out_of_memory(self, error: RuntimeError) -> bool:
+    def __post_init__(self) -> None:
+        import torch
+
+        try:
+            torch.empty(1, device=self.device)
+        except (AssertionError, RuntimeError) as error:
+            if self.out_of_memory(error):
+                return
+            raise Unsupported(
+                f"There is no device called {self.device!r} here.", "Choose cpu.", str(error)
+            ) from error
+
+    def out_of_memory(self, error: Exception) -> bool:
         """Whether `error` says that the device, not the host, is full."""
         import torch
 
@@ -87,17 +100,16 @@ def in_slices(
         except RuntimeError as error:  # torch.OutOfMemoryError is one
             if not place.out_of_memory(error):
                 raise
-            full = True
         else:
-            full = False
             yield start, stop, result
             start = stop
-        if full:  # outside of the handler, whose traceback keeps the tensors alive
-            _empty_cache()
-            if stop - start > 1:
-                size = (stop - start + 1) // 2
-            else:
-                place.give_up_device()
+            continue
+        # Outside of the handler, whose traceback keeps the tensors alive.
+        _empty_cache()
+        if stop - start > 1:
+            size = (stop - start + 1) // 2
+        else:
+            place.give_up_device()
 
 
 def run_layers(

@@ -129,7 +129,8 @@ def test_that_a_device_full_of_logits_changes_no_figure(windows, monkeypatch, ro
     source = TensorSource(random_model("llama"))
     result = noisy(source, 0.1)
     whole = drain(compare(source, result, windows))[1]
-    place = Place("pretended:0")
+    place = Place()
+    place.device = "pretended:0"
     score = comparison._score
 
     def full(before, after, wanted):

@@ -180,7 +180,8 @@ class FullDevice:
     """A device, pretended on the host, that has room for `room` windows."""
 
     def __init__(self, monkeypatch, skeleton, room):
-        self.place = Place("pretended:0")
+        self.place = Place()
+        self.place.device = "pretended:0"
         self.sizes = []
         compute = skeleton.layer
         move = layerwise.moved
@@ -243,7 +244,13 @@ def test_that_other_errors_are_not_taken_for_a_full_device():
         raise RuntimeError("shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="multiplied"):
-        list(in_slices(4, 2, Place("cuda:0"), compute))
+        list(in_slices(4, 2, Place("meta"), compute))
+
+
+@pytest.mark.parametrize("device", ["no such device", "cuda:77", "cpu:x"])
+def test_that_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(Unsupported, match=device):
+        Place(device)
 
 
 def test_that_a_full_host_is_not_taken_for_a_full_device():
