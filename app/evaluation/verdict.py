@@ -9,9 +9,10 @@ are therefore the more generous ones.
 The thresholds are a choice. They lie between formats whose reputation is known, measured on
 SmolLM2-135M, because small models lose more than large ones. On the text that is shipped here
 (KL, share): Q8_0 0.0010, 97.6 %; Q6_K 0.0041, 94.8 %; Q4_K_M 0.041, 85.5 %; Q4_K_S 0.045,
-84.7 %; Q4_0 0.26, 67.9 %. With llama.cpp's perplexity tool on another text: Q8_0 0.0033, 97.4 %; Q4_K_M with an
-importance matrix 0.025, 93.0 %, without 0.038, 89.9 %; Q4_0 0.205, 82.6 %; Q2_K 0.32, 79.8 %.
-The last threshold lies far beyond all of them: such a file was not made coarsely but wrongly.
+84.7 %; Q4_0 0.26, 67.9 %. With llama.cpp's perplexity tool on another text: Q8_0 0.0033, 97.4 %;
+Q4_K_M with an importance matrix 0.025, 93.0 %, without 0.038, 89.9 %; Q4_0 0.205, 82.6 %; Q2_K
+0.32, 79.8 %. The last threshold lies far beyond all of them: such a file was not made coarsely
+but wrongly.
 """
 
 from __future__ import annotations
