@@ -16,7 +16,7 @@ from app.core.errors import BadModelFile, Unsupported
 from app.core.places import sample_model
 from app.core.recipe import Recipe
 from app.formats import FORMATS, find_preset
-from app.formats.gguf.header import TensorEntry, encode_header, padded, typed
+from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded, typed
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import GgufValue, ValueType
 from app.models.open import open_model
@@ -131,6 +131,8 @@ def test_that_a_stored_copy_of_a_tied_output_is_left_out(tiny, tmp_path):
         ({"vocab_size": 5000}, BadModelFile, "shape"),
         ({"hidden_act": "relu"}, Unsupported, "relu"),
         ({"rms_norm_eps": "x"}, BadModelFile, "rms_norm_eps"),
+        ({"rms_norm_eps": 1e200}, BadModelFile, "rms_norm_eps"),
+        ({"architectures": ["a\nb"]}, Unsupported, "a b"),
         ({"quantization_config": {"quant_method": "gptq"}}, Unsupported, "already quantized"),
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, Unsupported, "dynamic"),
         ({"rope_parameters": {"rope_type": "linear"}}, BadModelFile, "position embedding"),
@@ -193,7 +195,7 @@ def rewrite_metadata(file, target, metadata):
         for t in file.header.tensors.values()
     ]
     with target.open("wb") as out, file.path.open("rb") as source:
-        out.write(encode_header(metadata, entries))
+        out.write(encode_header(Metadata.of(metadata), entries))
         for tensor in file.header.tensors.values():
             source.seek(tensor.offset)
             out.write(source.read(padded(tensor.info.nbytes)))

@@ -15,7 +15,7 @@ from app.core.words import size
 from app.encodings import ENCODINGS
 from app.encodings.base import Block
 from app.formats.base import Conversion
-from app.formats.gguf.header import TensorEntry, encode_header, padded
+from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
 from app.formats.gguf.metadata import recipe_metadata
 from app.formats.gguf.recipes import RECIPES, GgufRecipe, Shape, choose, is_quantizable
 from app.models.architectures.order import halves_to_neighbours
@@ -56,7 +56,7 @@ class GgufConversion(Conversion):
         dimensions = description.dimensions
         self._checkpoint = checkpoint
         self._targets = {target.name: target for target in targets}
-        self._metadata = metadata
+        self._metadata = Metadata.of(metadata)
         self._notes = notes
         self._shape = Shape(
             description.architecture.gguf,
@@ -70,7 +70,7 @@ class GgufConversion(Conversion):
         gguf = _find(recipe.preset)
         chosen = [self._choose(gguf, target, recipe.pure) for target in self._targets.values()]
         entries = [_entry(target, encoding) for target, encoding, _ in chosen]
-        header = encode_header({**self._metadata, **recipe_metadata(gguf.file_type)}, entries)
+        header = encode_header(self._metadata + recipe_metadata(gguf.file_type), entries)
         tensors = []
         offset = len(header)
         for (target, encoding, wanted), entry in zip(chosen, entries, strict=True):

@@ -9,7 +9,8 @@ from app.formats.gguf.recipes import is_quantizable
 from app.models.description import describe_gguf
 from app.models.gguf_file import GgufFile
 
-_ENOUGH_BITS = {"F32", "F16", "BF16", "Q8_0"}
+_FLOATS = {"F32", "F16", "BF16"}
+_ENOUGH_BITS = _FLOATS | {"Q8_0"}
 
 
 class RequantizeConversion(GgufConversion):
@@ -25,6 +26,7 @@ class RequantizeConversion(GgufConversion):
         tensors = checkpoint.tensors
         dtypes = {info.dtype for info in tensors.values() if is_quantizable(info.name, info.shape)}
         _refuse_few_bits(dtypes)
+        _refuse_odd_vectors({info.dtype for info in tensors.values()} - dtypes)
         super().__init__(
             checkpoint,
             describe_gguf(checkpoint),
@@ -41,6 +43,15 @@ def _refuse_few_bits(dtypes: set[str]) -> None:
             f"This file is already quantized ({', '.join(few)}).",
             "Quantizing it again would lose accuracy twice. Choose the original model, or a "
             "GGUF file in BF16, F16 or Q8_0.",
+        )
+
+
+def _refuse_odd_vectors(dtypes: set[str]) -> None:
+    odd = sorted(dtypes - _FLOATS)
+    if odd:
+        raise Unsupported(
+            f"This file has numbers of the kind {', '.join(odd)}, which cannot be handled yet.",
+            "Choose the original model.",
         )
 
 

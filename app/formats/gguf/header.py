@@ -53,14 +53,30 @@ def padded(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def encode_header(metadata: Mapping[str, GgufValue], tensors: Sequence[TensorEntry]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Encoded metadata. A vocabulary has 10^5 entries, so it is encoded once for all recipes."""
+
+    entries: int
+    data: bytes
+
+    @classmethod
+    def of(cls, values: Mapping[str, GgufValue]) -> Metadata:
+        """Encode `values`, in their order."""
+        data = b"".join(_string(key) + _value(value) for key, value in values.items())
+        return cls(len(values), data)
+
+    def __add__(self, other: Metadata) -> Metadata:
+        return Metadata(self.entries + other.entries, self.data + other.data)
+
+
+def encode_header(metadata: Metadata, tensors: Sequence[TensorEntry]) -> bytes:
     """The bytes in front of the first tensor, padding included.
 
     The tensors follow one after another, each padded to the alignment.
     """
-    parts = [b"GGUF", struct.pack("<IQQ", _VERSION, len(tensors), len(metadata))]
-    for key, value in metadata.items():
-        parts += (_string(key), _value(value))
+    start = struct.pack("<4sIQQ", b"GGUF", _VERSION, len(tensors), metadata.entries)
+    parts = [start, metadata.data]
     offset = 0
     for tensor in tensors:
         dimensions = tensor.shape[::-1]

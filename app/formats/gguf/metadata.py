@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from app.core.words import count
-from app.formats.gguf.header import typed
+from app.formats.gguf.header import Metadata, typed
 from app.models.architectures.hyperparameters import gguf_metadata
 from app.models.base import Checkpoint
 from app.models.description import Description
+from app.models.facts import model_facts
 from app.models.gguf_header import GgufValue
 from app.models.vocabulary import Vocabulary
 
@@ -38,7 +39,7 @@ def model_metadata(
     entries: dict[str, Any] = {
         "general.architecture": architecture.gguf,
         "general.type": "model",
-        "general.name": checkpoint.path.resolve().name,
+        "general.name": model_facts(checkpoint).name,
         "general.size_label": count(weights).replace(" ", ""),
         "general.license": _licence(checkpoint.path),
         **gguf_metadata(architecture, checkpoint.config),
@@ -47,9 +48,10 @@ def model_metadata(
     return {key: typed(value) for key, value in entries.items() if value not in {(), ""}}
 
 
-def recipe_metadata(file_type: int) -> dict[str, GgufValue]:
+def recipe_metadata(file_type: int) -> Metadata:
     """What the recipe adds."""
-    return {FILE_TYPE: typed(file_type), QUANTIZATION_VERSION: typed(_VERSION_OF_ENCODINGS)}
+    entries = {FILE_TYPE: file_type, QUANTIZATION_VERSION: _VERSION_OF_ENCODINGS}
+    return Metadata.of({key: typed(value) for key, value in entries.items()})
 
 
 def _licence(folder: Path) -> str:

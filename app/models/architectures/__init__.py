@@ -15,6 +15,7 @@ from app.models.architectures.mistral import MISTRAL
 from app.models.architectures.qwen2 import QWEN2
 from app.models.architectures.qwen3 import QWEN3
 from app.models.architectures.smollm3 import SMOLLM3
+from app.models.source_file import shown
 
 ARCHITECTURES = (LLAMA, MISTRAL, QWEN2, QWEN3, SMOLLM3)
 """Of several with the same GGUF name, the first one is taken for a GGUF file."""
@@ -44,7 +45,7 @@ def find_architecture(config: Config) -> Architecture:
         )
     kind = named[0] if named else model_type
     raise Unsupported(
-        f"Models of the kind {str(kind)[:80]} are not supported yet.",
+        f"Models of the kind {shown(str(kind))} are not supported yet.",
         f"Choose a model of one of these families: {_SUPPORTED}.",
     )
 
@@ -66,6 +67,6 @@ def architecture_of_gguf(metadata: Mapping[str, Any]) -> Architecture:
             "It is damaged or not a language model. Download it again.",
         )
     raise Unsupported(
-        f"Models of the kind {name[:80]} are not supported yet.",
+        f"Models of the kind {shown(name)} are not supported yet.",
         f"Choose a model of one of these families: {_SUPPORTED}.",
     )

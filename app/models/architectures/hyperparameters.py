@@ -14,6 +14,7 @@ _MOST = 1 << 24
 _MOST_LAYERS = 4096
 _AGAIN = "The model's description is damaged. Download it again."
 _NOTES = "its metadata"
+_BIASES = {"blk.0.attn_q.bias", "blk.0.attn_output.bias"}  # in transformers' Llama both or none
 
 
 def dimensions_of_config(architecture: Architecture, config: Config) -> Dimensions:
@@ -84,7 +85,7 @@ def gguf_metadata(architecture: Architecture, config: Config) -> dict[str, Any]:
         "attention.head_count_kv": dimensions.kv_heads,
         "attention.key_length": dimensions.head,
         "attention.value_length": dimensions.head,
-        "attention.layer_norm_rms_epsilon": number(
+        "attention.layer_norm_rms_epsilon": _epsilon(
             config, "rms_norm_eps", defaults["rms_norm_eps"]
         ),
         "rope.dimension_count": dimensions.head,
@@ -154,11 +155,20 @@ def config_of_gguf(
         names: Has the names of the file's tensors.
         dimensions: See `dimensions_of_gguf`.
         divisors: Content of `rope_freqs.weight`, if there is one.
+
+    Raises:
+        BadModelFile: A number is missing or out of bounds.
+        Unsupported: transformers has no such model.
     """
     prefix = f"{architecture.gguf}."
     known = {
         key.removeprefix(prefix): value for key, value in metadata.items() if key.startswith(prefix)
     }
+    if architecture.model_type == "llama" and len(_BIASES & set(names)) == 1:
+        raise Unsupported(
+            "This file has biases in some parts of its attention only.",
+            "Its quality cannot be measured, but programs that load GGUF files can run it.",
+        )
     config: dict[str, Any] = {
         "architectures": [architecture.classes[0]],
         "model_type": architecture.model_type,
@@ -171,7 +181,7 @@ def config_of_gguf(
         "vocab_size": dimensions.vocabulary,
         "hidden_act": "silu",
         "max_position_embeddings": _bounded(known, "context_length", file=_NOTES),
-        "rms_norm_eps": number(known, "attention.layer_norm_rms_epsilon", file=_NOTES),
+        "rms_norm_eps": _epsilon(known, "attention.layer_norm_rms_epsilon", file=_NOTES),
         "tie_word_embeddings": "output.weight" not in names,
         "attention_bias": "blk.0.attn_output.bias" in names,
         "mlp_bias": "blk.0.ffn_up.bias" in names,
@@ -192,4 +202,13 @@ def _bounded(
     value = whole_number(config, key, default, file=file)
     if value > _MOST:
         raise BadModelFile(f"{file}: {key} is {value}, which is too much.", _AGAIN)
+    return value
+
+
+def _epsilon(
+    config: Config, key: str, default: float | None = None, file: str = "config.json"
+) -> float:
+    value = number(config, key, default, file=file)
+    if not 0 < value < 1:
+        raise BadModelFile(f"{file}: {key} must be a small positive number.", _AGAIN)
     return value

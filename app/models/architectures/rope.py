@@ -7,13 +7,14 @@ tensor of divisors (`rope_freqs.weight`) instead of parameters.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import BadModelFile, Unsupported
-from app.models.architectures.base import Config
+from app.models.architectures.base import ROPE_FACTORS, Config
 
 _YARN_RAMP = {"beta_fast": 32, "beta_slow": 1, "truncate": True, "mscale": None}
 _LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
@@ -101,10 +102,14 @@ class Rope:
             entries: The file's metadata without the architecture's prefix.
             divisors: Content of `rope_freqs.weight`, if there is one.
             head: Elements of a head.
+
+        Raises:
+            BadModelFile: A parameter is missing or not a number.
+            Unsupported: The divisors follow another rule than Llama 3's.
         """
         theta = _number(entries.get("rope.freq_base", 10000.0))
         if divisors is not None:
-            return cls(theta, "llama3", _llama3_parameters(theta, divisors, head))
+            return _of_divisors(theta, divisors, head)
         kind = entries.get("rope.scaling.type", "none")
         if kind == "linear":
             return cls(theta, "linear", {"factor": _number(entries.get("rope.scaling.factor"))})
@@ -173,6 +178,24 @@ def _number(value: object) -> float:
             "The model's description (config.json) is damaged. Download it again.",
         )
     return value
+
+
+def _of_divisors(theta: float, divisors: Sequence[float], head: int) -> Rope:
+    if len(divisors) == head // 2 and all(0.5 < divisor < 1e6 for divisor in divisors):
+        with contextlib.suppress(ZeroDivisionError):
+            rope = Rope(theta, "llama3", _llama3_parameters(theta, divisors, head))
+            again = rope.divisors(head) or ()
+            if all(map(_is_near, again, divisors)):
+                return rope
+    raise Unsupported(
+        "This file stretches its context by an unknown rule.",
+        "Its quality cannot be measured, but programs that load GGUF files may run it.",
+        f"{ROPE_FACTORS}: {list(divisors)[:256]}",
+    )
+
+
+def _is_near(found: float, wanted: float) -> bool:
+    return math.isclose(found, wanted, rel_tol=1e-3)
 
 
 def _llama3_parameters(theta: float, divisors: Sequence[float], head: int) -> dict[str, float]:

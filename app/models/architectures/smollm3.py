@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core.errors import Unsupported
 from app.models.architectures.base import Architecture, Config, Dimensions, Pairing
-from app.models.architectures.decoder import DECODER, QKV, biases
+from app.models.architectures.decoder import DECODER
 from app.models.architectures.window import used_window
 
 _INTERVAL = 4  # fixed in llama.cpp; no key of the file changes it
@@ -44,7 +44,7 @@ SMOLLM3 = Architecture(
     model_type="smollm3",
     classes=("SmolLM3ForCausalLM",),
     pairing=Pairing.NEIGHBOURS,
-    weights=(*DECODER, *biases(QKV, optional=True)),
+    weights=DECODER,
     defaults={
         "num_key_value_heads": 4,
         "max_position_embeddings": 32768,

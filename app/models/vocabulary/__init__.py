@@ -34,7 +34,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     if (folder / FILE).exists():
         tokenizer = _checked(read_json(folder / FILE))
     if (folder / MODEL_FILE).exists() and (not tokenizer or is_spm(tokenizer)):
-        vocabulary = read_spm_model(folder, size)
+        vocabulary = read_spm_model(folder, tokenizer, size)
     elif not tokenizer:
         raise BadModelFile(
             f"{folder.name} has no tokenizer.",
@@ -45,11 +45,26 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     else:
         vocabulary = read_bpe(tokenizer, size)
     settings = read_settings(folder, config)
-    return replace(
-        vocabulary,
-        special=special_tokens(settings, tokenizer, vocabulary),
-        chat_template=chat_template(folder, settings),
+    return _encodable(
+        replace(
+            vocabulary,
+            special=special_tokens(settings, tokenizer, vocabulary),
+            chat_template=chat_template(folder, settings),
+        )
     )
+
+
+def _encodable(vocabulary: Vocabulary) -> Vocabulary:
+    """Refuse halves of characters, which JSON can hold but no file."""
+    try:
+        "".join((*vocabulary.tokens, *vocabulary.merges, vocabulary.chat_template)).encode()
+    except UnicodeEncodeError as error:
+        raise BadModelFile(
+            "The tokenizer holds half a character.",
+            "Download the tokenizer's files again.",
+            str(error)[-200:],
+        ) from error
+    return vocabulary
 
 
 def _checked(tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -27,11 +27,12 @@ _UNUSED_SCORE = -10000.0
 _NEVER_MERGED = -1e9
 
 
-def read_spm_model(folder: Path, size: int) -> Vocabulary:
+def read_spm_model(folder: Path, tokenizer: Mapping[str, Any], size: int) -> Vocabulary:
     """The vocabulary of a folder with a tokenizer.model; special tokens only as far as it says.
 
     Args:
         folder: The model's.
+        tokenizer: Content of tokenizer.json, if there is one: it may have added tokens.
         size: Rows of the embedding.
 
     Raises:
@@ -49,6 +50,7 @@ def read_spm_model(folder: Path, size: int) -> Vocabulary:
     for number, token, kind in _added_later(folder, size):
         tokens.put(number, *_plain(token, kind))
         scores[number] = _ADDED_SCORE
+    notes = put_added(tokens, tokenizer, size, SPACE)
     names, types = tokens.close()
     return Vocabulary(
         kind="spm",
@@ -56,6 +58,7 @@ def read_spm_model(folder: Path, size: int) -> Vocabulary:
         types=types,
         scores=tuple(scores),
         space_prefix=model.space_prefix,
+        notes=notes,
         special=SpecialTokens(model.roles, add_bos=True),
     )
 

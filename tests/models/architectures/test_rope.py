@@ -8,6 +8,7 @@ import torch
 from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from app.core.errors import Unsupported
 from app.models.architectures.rope import Rope
 
 LLAMA_31 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
@@ -44,6 +45,23 @@ def test_that_parameters_are_found_again_from_divisors(parameters, head):
     found = Rope.from_metadata({"rope.freq_base": 500000.0}, stored, head)
     wanted = transformers_frequencies(rope, head)
     assert np.allclose(transformers_frequencies(found, head), wanted, rtol=2e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    "divisors",
+    [
+        [],
+        [1.0] * 31,
+        [0.0] * 32,
+        [float("nan")] * 32,
+        [float(n + 1) for n in range(32)],
+        [8.0, *[1.0] * 31],
+        [1.0] * 10 + [5.0, 2.0] + [8.0] * 20,
+    ],
+)
+def test_that_divisors_by_another_rule_are_refused(divisors):
+    with pytest.raises(Unsupported, match="unknown rule"):
+        Rope.from_metadata({"rope.freq_base": 500000.0}, divisors, 64)
 
 
 def test_that_only_llama_3_scaling_needs_a_tensor():

@@ -174,6 +174,20 @@ def test_that_added_tokens_replace_pieces_and_fill_rows(folder, tmp_path):
     assert vocabulary.special.ids["eos"] == SIZE + 1
 
 
+def test_that_added_tokens_may_stand_in_a_tokenizer_json_beside_the_model(folder, tmp_path):
+    tiny_models.bare_model(tmp_path, SIZE + 4)
+    (tmp_path / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+    tokenizer = as_tokenizer_json(folder, metaspace=False)
+    tokenizer.add_special_tokens(["<|turn|>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    vocabulary = read_vocabulary(tmp_path, {}, SIZE + 4)
+    assert vocabulary.tokens[SIZE] == "<|turn|>"
+    assert vocabulary.types[SIZE] == TokenType.CONTROL
+    assert vocabulary.scores[300:800] == tuple(
+        library(folder).get_score(number) for number in range(300, 800)
+    )
+
+
 def test_that_a_unigram_model_is_refused_instead_of_read_wrongly(train):
     with pytest.raises(Unsupported, match="likeliest"):
         read_vocabulary(train(model_type="unigram"), {}, SIZE + 4)

@@ -193,6 +193,8 @@ DAMAGE = {
     "merge of one": _set("model", "merges", ["ab"]),
     "merge of nothing": _set("model", "merges", ["a "]),
     "merge is a number": _set("model", "merges", [7]),
+    "half a character": _set("model", "vocab", "\ud83d", 7),
+    "half a character in a merge": _set("model", "merges", ["\udc00 a"]),
     "added is an object": _set("added_tokens", {"a": 1}),
     "added is a text": _set("added_tokens", ["<s>"]),
     "added without number": _set("added_tokens", [{"content": "<s>"}]),
@@ -232,10 +234,11 @@ def test_that_a_tokenizer_that_is_no_json_object_is_refused(text, tmp_path):
         {"chat_template": 5},
         {"chat_template": {"a": "b"}},
         {"chat_template": "x" * 2_000_000},
+        {"chat_template": "half a character: \ud83d"},
     ],
 )
 def test_that_a_damaged_chat_template_is_refused(settings, tokenizer, tmp_path):
-    with pytest.raises(BadModelFile, match="chat template"):
+    with pytest.raises(BadModelFile, match=r"chat template|half a character"):
         read(tmp_path, tokenizer, settings)
 
 
