@@ -244,10 +244,10 @@ def search(
     top = np.float32((1 << bits) - 1)
     largest = lanes.transpose(weights, SUB, data)
     prepare(data, state, top)
-    # Spans from one step less (for 5 bits, half a step) than the codes have, to one more.
-    first = -10 if bits == 4 else -5
+    # Where candidates are equally good, the first one stays: the plain grid. Then spans from one
+    # step less than the codes have, which holds weights of three values exactly, to one more.
     try_span(data, state, top, F0)
-    for tenths in range(first, 11):
+    for tenths in range(-10, 11):
         try_span(data, state, top, np.float32(tenths) * np.float32(0.1))
     for block in range(BLOCKS):
         set_steps(state, block, halves)

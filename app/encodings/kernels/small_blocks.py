@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 F0, F1 = np.float32(0), np.float32(1)
 ROUNDER = np.float32(0.5)
-FOUR, NIBBLE = np.uint8(4), np.uint8(15)
+FOUR, NIBBLE = np.int32(4), np.int32(15)
 
 
 @njit(nogil=True, error_model="numpy", inline="always")
@@ -69,8 +69,8 @@ def first_of(bits: NDArray[np.int32], at: int, size: int, magnitude: int) -> np.
 @njit(nogil=True, error_model="numpy")
 def grid_of(
     bits: NDArray[np.int32], at: int, size: int, code_bits: int, affine: bool
-) -> tuple[np.float32, np.float32, int]:
-    """The scale and the minimum of one block, and its fault flags."""
+) -> tuple[np.float32, np.float32, np.int64]:
+    """The scale and the minimum of one block, and the bits of its largest magnitude."""
     low = high = key_of(bits[at])
     for i in range(at, at + size):
         key = key_of(bits[i])
@@ -85,16 +85,12 @@ def grid_of(
         if below == 0:  # the sign of a zero is that of the first one
             minimum = first_of(bits, at, size, 0)
         scale = (maximum - minimum) / np.float32((1 << code_bits) - 1)
-        return (
-            scale,
-            minimum,
-            faults_of(top, half_bits(scale)) | faults_of(np.int64(0), half_bits(minimum)),
-        )
+        return scale, minimum, top
     extreme = minimum if below > above else maximum
     if below == above:
         extreme = first_of(bits, at, size, top) if top else F0
     scale = extreme / -np.float32(1 << (code_bits - 1))
-    return scale, F0, faults_of(top, half_bits(scale))
+    return scale, F0, top
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -107,28 +103,31 @@ def encode(
     half_size = size // 2
     highest = np.int32((1 << code_bits) - 1)
     bias = ROUNDER if affine else np.float32(1 << (code_bits - 1)) + ROUNDER
-    codes = np.empty(size, np.uint8)
     faults = 0
     for block in range(weights.size // size):
         at = block * size
         sink = block * (header + half_size)
-        scale, minimum, fault = grid_of(raw, at, size, code_bits, affine)
-        faults |= fault
-        put_half(half_bits(scale), out, sink)
+        scale, minimum, top = grid_of(raw, at, size, code_bits, affine)
+        half = half_bits(scale)
+        faults |= faults_of(top, half)
+        put_half(half, out, sink)
         if affine:
-            put_half(half_bits(minimum), out, sink + 2)
+            half = half_bits(minimum)
+            faults |= faults_of(top, half)
+            put_half(half, out, sink + 2)
         inverse = inverse_of(scale)
-        for i in range(size):
-            code = np.int32((weights[at + i] - minimum) * inverse + bias)
-            codes[i] = np.uint8(min(code, highest))
+        mask = np.uint32(0)
+        for i in range(half_size):
+            low = np.int32((weights[at + i] - minimum) * inverse + bias)
+            high = np.int32((weights[at + half_size + i] - minimum) * inverse + bias)
+            low, high = min(low, highest), min(high, highest)
+            out[sink + header + i] = np.uint8((low & NIBBLE) | (high & NIBBLE) << FOUR)
+            if code_bits == 5:
+                mask |= np.uint32(np.uint32(low >> FOUR) << np.uint32(i))
+                mask |= np.uint32(np.uint32(high >> FOUR) << np.uint32(i + 16))
         if code_bits == 5:
-            mask = np.uint32(0)
-            for i in range(size):
-                mask |= np.uint32(np.uint32(codes[i] >> FOUR) << np.uint32(i))
             for i in range(4):
                 out[sink + header - 4 + i] = np.uint8(mask >> np.uint32(8 * i))
-        for i in range(half_size):
-            out[sink + header + i] = np.uint8((codes[i] & NIBBLE) | (codes[half_size + i] << FOUR))
     return faults
 
 
@@ -152,12 +151,11 @@ def decode(
                 mask |= np.uint32(byte << np.uint32(8 * i))
         for i in range(half_size):
             byte = blocks[source + header + i]
-            low = np.uint8((np.uint32(mask >> np.uint32(i)) & np.uint32(1)) << np.uint32(4))
-            high = np.uint8((np.uint32(mask >> np.uint32(i + 16)) & np.uint32(1)) << np.uint32(4))
-            out[sink + i] = (np.float32(np.uint8((byte & NIBBLE) | low)) - middle) * scale + minimum
-            out[sink + half_size + i] = (
-                np.float32(np.uint8((byte >> FOUR) | high)) - middle
-            ) * scale + minimum
+            fifths = np.uint32(mask >> np.uint32(i))  # of weight i, and 16 bits up of i + 16
+            low = np.int32(byte & NIBBLE) | np.int32(fifths << np.uint32(4) & np.uint32(16))
+            high = np.int32(byte >> FOUR) | np.int32(fifths >> np.uint32(12) & np.uint32(16))
+            out[sink + i] = (np.float32(np.int32(low)) - middle) * scale + minimum
+            out[sink + half_size + i] = (np.float32(np.int32(high)) - middle) * scale + minimum
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

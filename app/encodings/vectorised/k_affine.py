@@ -104,7 +104,7 @@ def _search_spans(fit: Fit, top: int) -> tuple[Tensor, Tensor]:
     span = fit.value.amax(-1, keepdim=True)
     scale, offset = span / top, torch.zeros_like(span)
     best = torch.full_like(span, torch.inf)
-    for tenths in (0, *range(-10 if top == 15 else -5, 11)):
+    for tenths in (0, *range(-10, 11)):
         width = span - offset
         inverse = torch.where(width > TINY, (top + tenths * 0.1) / width, 0.0)
         sums = fit.tally(offset, inverse, top)

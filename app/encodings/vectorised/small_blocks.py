@@ -34,7 +34,7 @@ def encode(weight: Tensor, bits: int, *, affine: bool) -> Tensor:
 
     if affine:
         minimum = weight.gather(-1, weight.argmin(-1, keepdim=True))
-        scale = (weight.amax(-1, keepdim=True) - minimum) / (2**bits - 1)
+        scale = (weight.amax(-1, keepdim=True) - minimum).abs() / (2**bits - 1)  # no -0.0
         header = [to_bytes(scale.half()), to_bytes(minimum.half())]
         value = (weight - minimum) * _inverse(scale) + 0.5
     else:
