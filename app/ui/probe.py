@@ -60,10 +60,9 @@ class Probe(QObject):
         process.kill()
 
     def close(self) -> None:
-        """Forget the question and wait until its process is gone."""
-        process = self._process
+        """Forget the question and wait until every process is gone."""
         self.cancel()
-        if process is not None:
+        for process in self.findChildren(QProcess):
             process.waitForFinished(1000)
 
     @Slot()

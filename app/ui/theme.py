@@ -132,6 +132,7 @@ class Theme(QObject):
         super().__init__(app)
         self._app = app
         self._appearance = appearance
+        self._used: Tokens | None = None
         QDir.setSearchPaths("theme", [str(resources() / "theme")])
         app.setStyle("Fusion")
         font = app.font()
@@ -154,6 +155,9 @@ class Theme(QObject):
         if self._appearance != "system":  # a platform may be unable to force a scheme
             dark = self._appearance == "dark"
         colours = DARK if dark else LIGHT
+        if colours is self._used:  # the system may say the same thing twice
+            return
+        self._used = colours
         self._app.setPalette(palette(colours))
         self._app.setStyleSheet(stylesheet(colours, self._body))
         self.changed.emit()

@@ -165,7 +165,7 @@ class Window(QMainWindow):
             return
         title = phrases.job_title(job)
         finished = job.state is State.FINISHED
-        if not self.isActiveWindow():
+        if not (self.isVisible() and self.isActiveWindow()):
             text = self.tr("The result is ready.") if finished else _problem(job)
             self.notified.emit(title, text)
         if finished and self._current != "reports":

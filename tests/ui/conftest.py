@@ -1,17 +1,14 @@
 import contextlib
 import os
-import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
-from PySide6.QtCore import QThreadPool
+from fake_jobs import program
+from PySide6.QtCore import QEvent, QThreadPool
 from PySide6.QtWidgets import QApplication
 
-from app.core.job import Job
 from app.core.places import jobs_folder, user_data
-from app.core.recipe import Recipe
 from app.core.store import JobStore
 from app.ui.context import Context, Desk
 from app.ui.job_queue import JobQueue
@@ -20,23 +17,13 @@ from app.ui.preferences import Preferences
 from app.ui.theme import Theme
 from app.ui.window import Window
 
-FAKE = Path(__file__).parents[1] / "fake_worker.py"
-
-
-def program(mode):
-    """A command line that behaves like one of ours."""
-    return [sys.executable, str(FAKE), mode]
-
-
-def make_job(name, device="cpu", preset="Q4_K_M", **rest):
-    return Job(name, f"/models/{name}", f"/results/{name}.gguf", Recipe(preset), device, **rest)
-
 
 @pytest.fixture(autouse=True)
 def clean():
     """Whatever a test starts has to be gone after it."""
     yield
     QThreadPool.globalInstance().waitForDone(5_000)
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     QApplication.processEvents()
     deadline = time.monotonic() + 3
     mine = psutil.Process(os.getpid())
@@ -80,9 +67,9 @@ def context(qapp, queue, home, tmp_path):
         machine.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def theme(qapp):
-    """The stylesheet, as the application has it."""
+    """The stylesheet, as the application has it; one, because setting it restyles everything."""
     return Theme(qapp, "light")
 
 
@@ -93,7 +80,9 @@ def window(qtbot, context, theme):
     def make(mode="patient"):
         window = Window(context(mode))
         qtbot.addWidget(window)
-        window.show()
+        with qtbot.waitActive(window):
+            window.show()
+            window.activateWindow()
         return window
 
     return make

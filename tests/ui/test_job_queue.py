@@ -2,7 +2,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from conftest import make_job
+from fake_jobs import make_job
 
 from app.core.events import Finished, Started
 from app.core.job import State

@@ -1,5 +1,5 @@
 import pytest
-from conftest import make_job, program
+from fake_jobs import make_job, program
 
 from app.core.events import Cancelled, Failed, Finished, Note, Progress, Started
 from app.core.places import jobs_folder

@@ -118,11 +118,13 @@ class FormatTable(QTableView):
         self._fit_height()
 
     def choose(self, preset: str) -> None:
-        """Select a format by its name."""
+        """Select a format by its name; one that is hidden or impossible is left alone."""
         place = self._model.find(preset)
         if place is None:
             return
         index = self._rows.mapFromSource(self._model.index(place, 0))
+        if not index.flags() & Qt.ItemFlag.ItemIsEnabled:
+            return
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 

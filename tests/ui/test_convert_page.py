@@ -1,0 +1,240 @@
+import json
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtGui import QDropEvent, QGuiApplication
+
+from app.core.job import State
+from app.core.model import FormatChoice, Inspection
+from app.ui.pages.convert import ConvertPage
+from app.ui.widgets.format_table import shortlist
+
+MODEL = "/models/Qwen3-8B"
+
+
+@pytest.fixture
+def page(qtbot, context, theme):
+    page = ConvertPage(context())
+    qtbot.addWidget(page)
+    page.show()
+    yield page
+    page.leave()
+
+
+@pytest.fixture
+def ready(page, qtbot):
+    """The page with a model in it and everything checked."""
+    page.open_model(MODEL)
+    qtbot.waitUntil(page.convert.isEnabled)
+    return page
+
+
+def rows(page):
+    model = page.formats.model()
+    return [
+        [model.index(row, column).data() for column in range(model.columnCount())]
+        for row in range(model.rowCount())
+    ]
+
+
+def type_path(qtbot, page, path):
+    page.target.edit.selectAll()
+    qtbot.keyClicks(page.target.edit, str(path))
+
+
+def test_that_the_empty_page_offers_the_first_step_and_nothing_else(page):
+    assert page.drop_zone.isVisible()
+    assert not page.form.isVisible()
+    assert not page.convert.isEnabled()
+
+
+def test_that_a_model_appears_with_its_qualities(ready):
+    assert "Qwen3" in ready.card.accessibleName()
+    assert "8.2 B weights" in ready.card.accessibleName()
+    assert ["Q4_K_M", "5.0 GB", "31 %", "4.9", "small loss"] in [row[:5] for row in rows(ready)]
+
+
+def test_that_the_recommended_quality_is_chosen(ready):
+    assert ready.formats.choice().preset == "Q4_K_M"
+    assert ready.target.path.endswith("Qwen3-8B-Q4_K_M.gguf")
+    assert ready.summary.text() == "16.4 GB to 5.0 GB, 31 % of the original"
+
+
+def test_that_the_short_list_has_one_row_a_quality_and_all_are_one_click_away(ready, qtbot):
+    assert len({row[4] for row in rows(ready)}) == len(rows(ready)) == 6
+    qtbot.mouseClick(ready.all, Qt.MouseButton.LeftButton)
+    assert len(rows(ready)) == 10
+    assert ready.formats.choice().preset == "Q4_K_M"
+
+
+def test_that_an_impossible_quality_says_why_and_cannot_be_chosen(ready, qtbot):
+    ready.all.click()
+    ready.formats.choose("TQ1_0")
+    assert ready.formats.choice().preset == "Q4_K_M"
+    model = ready.formats.model()
+    place = next(row for row in range(model.rowCount()) if model.index(row, 0).data() == "TQ1_0")
+    assert not model.flags(model.index(place, 0)) & Qt.ItemFlag.ItemIsEnabled
+    assert "not trained for it" in model.index(place, 5).data()
+
+
+def test_that_another_quality_changes_the_suggested_name(ready, qtbot):
+    ready.formats.choose("Q3_K_M")
+    qtbot.waitUntil(ready.convert.isEnabled)
+    assert ready.target.path.endswith("Qwen3-8B-Q3_K_M.gguf")
+
+
+def test_that_the_list_is_sorted_by_a_click_on_its_heading(ready):
+    ready.formats.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    assert [row[1] for row in rows(ready)][:2] == ["3.3 GB", "4.1 GB"]
+
+
+def test_that_parts_which_take_a_larger_format_are_named(ready):
+    assert "3 parts" in ready.notes._folding.button.text()
+    ready.notes._folding.button.click()
+    assert "blk.0.ffn_down.weight: Q5_0 instead of Q4_K" in ready.notes._list.text()
+
+
+def test_that_a_file_in_the_way_needs_a_tick(ready, qtbot, tmp_path):
+    taken = tmp_path / "mine.gguf"
+    taken.touch()
+    type_path(qtbot, ready, taken)
+    qtbot.waitUntil(ready.target.replace.isVisible)
+    assert not ready.convert.isEnabled()
+    assert "There is a file" in ready.summary.text()
+    ready.target.replace.click()
+    assert ready.convert.isEnabled()
+    ready.primary()
+    assert ready.context.queue.jobs()[0].overwrite
+
+
+def test_that_both_files_can_be_kept(ready, qtbot, tmp_path):
+    taken = tmp_path / "mine.gguf"
+    taken.touch()
+    type_path(qtbot, ready, taken)
+    qtbot.waitUntil(ready.target.keep_both.isVisible)
+    ready.target.keep_both.click()
+    qtbot.waitUntil(ready.convert.isEnabled)
+    assert ready.target.path == str(tmp_path / "mine-2.gguf")
+
+
+def test_that_a_bad_name_is_explained_while_it_is_typed(ready, qtbot):
+    type_path(qtbot, ready, "/models/result.bin")
+    qtbot.waitUntil(lambda: "end in .gguf" in ready.summary.text())
+    assert not ready.convert.isEnabled()
+
+
+def test_that_convert_queues_what_the_form_says(ready, qtbot, tmp_path):
+    ready.advanced.threads.setValue(1)
+    ready.advanced.evaluate.setChecked(False)
+    ready.advanced.pure.setChecked(True)
+    with qtbot.waitSignal(ready.context.desk.page_wanted) as wanted:
+        qtbot.mouseClick(ready.convert, Qt.MouseButton.LeftButton)
+    job = ready.context.queue.jobs()[0]
+    assert wanted.args == ["queue", job.id]
+    assert (job.source, job.recipe.preset, job.recipe.pure) == (MODEL, "Q4_K_M", True)
+    assert (job.threads, job.evaluate, job.device, job.overwrite) == (1, False, "cpu", False)
+    assert Path(job.target) == tmp_path / "results" / "Qwen3-8B-Q4_K_M.gguf"
+    assert Path(job.target).parent.is_dir()
+    assert job.state is State.RUNNING
+
+
+def test_that_the_next_job_gets_a_name_of_its_own(ready, qtbot):
+    ready.primary()
+    qtbot.waitUntil(lambda: ready.target.path.endswith("Qwen3-8B-Q4_K_M-2.gguf"))
+    qtbot.waitUntil(ready.convert.isEnabled)
+
+
+def test_that_a_dot_marks_what_differs_from_the_default(ready):
+    assert "●" not in ready.more.text()
+    ready.advanced.pure.setChecked(True)
+    assert ready.more.text().endswith("●")
+
+
+def test_that_the_command_says_the_same_as_the_form(ready, qtbot):
+    ready.more.click()
+    ready.advanced.evaluate.setChecked(False)
+    ready.advanced.copy_wanted.emit()
+    assert QGuiApplication.clipboard().text() == (
+        f"nibble quantize {MODEL} --format Q4_K_M --out {ready.target.path} --no-evaluate"
+    )
+
+
+def test_that_escape_closes_the_advanced_panel(ready):
+    ready.more.click()
+    assert ready.advanced.isVisible()
+    assert ready.escape()
+    assert not ready.advanced.isVisible()
+    assert not ready.escape()
+
+
+def test_that_a_file_that_is_no_model_is_explained_and_another_can_be_taken(page, qtbot):
+    page.open_model("/models/broken")
+    qtbot.waitUntil(page.problem.isVisible)
+    assert "is not a model" in page.problem.accessibleName()
+    assert page.drop_zone.isVisible()
+    page.open_model(MODEL)
+    qtbot.waitUntil(page.convert.isEnabled)
+    assert not page.problem.isVisible()
+
+
+def test_that_a_slow_model_shows_its_outline_and_gives_way_to_another(page, qtbot):
+    page.open_model("/models/slow")
+    qtbot.waitUntil(page.skeleton.isVisible)
+    page.open_model(MODEL)
+    qtbot.waitUntil(page.convert.isEnabled)
+    assert not page.skeleton.isVisible()
+
+
+def test_that_a_dropped_file_stands_for_its_checkpoint(page, qtbot):
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(f"{MODEL}/model-00001-of-00002.safetensors")])
+    drop = QDropEvent(
+        QPointF(5, 5),
+        Qt.DropAction.CopyAction,
+        data,
+        Qt.MouseButton.LeftButton,
+        Qt.KeyboardModifier.NoModifier,
+    )
+    page.drop_zone.dropEvent(drop)
+    qtbot.waitUntil(page.convert.isEnabled)
+    assert page.context.preferences.recent == [MODEL]
+
+
+def test_that_recent_models_are_offered(ready):
+    ready.context.preferences.remember_model("/models/Other-1.5B")
+    ready.card.change.menu().aboutToShow.emit()
+    assert "Other-1.5B" in [action.text() for action in ready.card.change.menu().actions()]
+
+
+def test_that_graphics_cards_are_offered_when_they_are_known(ready, qtbot):
+    ready.context.machine.watch()
+    qtbot.waitUntil(lambda: ready.advanced.device.count() == 2)
+    ready.advanced.device.setCurrentIndex(1)
+    ready.primary()
+    assert ready.context.queue.jobs()[0].device == "cuda:0"
+
+
+def test_that_a_full_disk_at_the_start_is_said(ready, qtbot, monkeypatch):
+    def full(job):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ready.context.queue, "submit", full)
+    with qtbot.waitSignal(ready.context.desk.notice_wanted) as notice:
+        ready.primary()
+    assert "Make room" in notice.args[0].text
+
+
+def test_that_every_quality_word_keeps_its_best_format():
+    def choice(preset, quality, nbytes, **rest):
+        return FormatChoice(preset, "gguf", "", ".gguf", "", quality, False, nbytes, **rest)
+
+    found = shortlist((choice("A", "good", 9), choice("B", "good", 8), choice("C", "bad", 1)))
+    assert found == {"B", "C"}
+
+
+def test_that_the_fake_speaks_the_protocol():
+    from fake_worker import inspection
+
+    answer = json.loads(json.dumps(inspection(Path(MODEL))))
+    assert Inspection.from_json(answer).model.layers == 36
