@@ -15,6 +15,7 @@ PHASES = {
     "quantize": "Quantizing",
     "verify": "Checking the file",
     "evaluate": "Measuring the loss",
+    "measure": "Measuring",
 }
 _QUIET_SECONDS = 5.0  # between lines where the output is not a terminal
 

@@ -7,9 +7,7 @@ converted from the checkpoint anew. Slices of rows keep the memory bounded and t
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,32 +16,22 @@ from app.core.events import Progress
 from app.core.plan import Plan, PlannedTensor
 from app.core.report import TensorResult
 from app.formats.base import Conversion
+from app.formats.slices import Slice, cut, work_on
 from app.models.base import Checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SLICE_WEIGHTS = 1 << 21
-"""Weights a slice; each thread holds a few float32 arrays of that size."""
-
 _AGAIN = "Run the job again. If it happens again, check the disk."
 
 
 @dataclass(frozen=True, slots=True)
-class _Piece:
-    """Some rows of one tensor and, once they are measured, how far they are off."""
+class _Error:
+    """How far some rows of a tensor are off."""
 
-    tensor: PlannedTensor
-    start: int
-    stop: int
-    squared_error: float = 0.0
-    squared_norm: float = 0.0
-    max_error: float = 0.0
-
-    @property
-    def weights(self) -> int:
-        row = self.tensor.shape[-1] if self.tensor.shape else 1
-        return (self.stop - self.start) * row
+    squared: float
+    squared_norm: float
+    largest: float
 
 
 def measure_tensors(
@@ -57,8 +45,12 @@ def measure_tensors(
     check_layout(plan, result)
     tally = {tensor.name: _Tally(tensor) for tensor in plan.tensors}
     done = 0
-    for piece in _measured(conversion, plan, result, threads):
-        tally[piece.tensor.name].add(piece)
+
+    def measure(piece: Slice) -> _Error:
+        return _measure(conversion, result, piece)
+
+    for piece, error in work_on(cut(plan, conversion), measure, threads):
+        tally[piece.tensor.name].add(error)
         done += piece.weights
         yield Progress("verify", done, plan.weights, piece.tensor.name, done / plan.weights)
     return tuple(tally[t.name].result(conversion.source_bytes(t)) for t in plan.tensors)
@@ -100,10 +92,10 @@ class _Tally:
         self._tensor = tensor
         self._squared_error = self._squared_norm = self._max_error = 0.0
 
-    def add(self, piece: _Piece) -> None:
-        self._squared_error += piece.squared_error
-        self._squared_norm += piece.squared_norm
-        self._max_error = max(self._max_error, piece.max_error)
+    def add(self, error: _Error) -> None:
+        self._squared_error += error.squared
+        self._squared_norm += error.squared_norm
+        self._max_error = max(self._max_error, error.largest)
 
     def result(self, before: int) -> TensorResult:
         """The whole tensor's errors.
@@ -131,34 +123,7 @@ class _Tally:
         )
 
 
-def _measured(
-    conversion: Conversion, plan: Plan, result: Checkpoint, threads: int
-) -> Iterator[_Piece]:
-    """Every slice of every tensor, as they are finished, with few of them under way."""
-    waiting = deque(_pieces(plan, conversion))
-    running: set[Future[_Piece]] = set()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="verify")
-    try:
-        while waiting or running:
-            while waiting and len(running) < 2 * threads:
-                running.add(pool.submit(_measure, conversion, result, waiting.popleft()))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _pieces(plan: Plan, conversion: Conversion) -> Iterator[_Piece]:
-    for tensor in plan.tensors:
-        row = tensor.shape[-1] if tensor.shape else 1
-        rows = tensor.weights // row if row else 0
-        together = conversion.row_step(tensor)
-        step = max(1, SLICE_WEIGHTS // max(1, row) // together) * together
-        for start in range(0, rows, step):
-            yield _Piece(tensor, start, min(rows, start + step))
-
-
-def _measure(conversion: Conversion, result: Checkpoint, piece: _Piece) -> _Piece:
+def _measure(conversion: Conversion, result: Checkpoint, piece: Slice) -> _Error:
     import torch
 
     tensor = piece.tensor
@@ -167,14 +132,8 @@ def _measure(conversion: Conversion, result: Checkpoint, piece: _Piece) -> _Piec
     written = result.rows(tensor.name, piece.start, piece.stop).reshape(rows).to(torch.float32)
     error = torch.sub(written, wanted).abs_()
     max_error = float(error.max())
-    return _Piece(
-        tensor,
-        piece.start,
-        piece.stop,
-        squared_error=_squared(error) if max_error else 0.0,
-        squared_norm=_squared(wanted),
-        max_error=max_error,
-    )
+    squared = _squared(error) if max_error else 0.0
+    return _Error(squared, _squared(wanted), max_error)
 
 
 def _squared(values: Tensor) -> float:

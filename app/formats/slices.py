@@ -37,10 +37,10 @@ def cut(plan: Plan, conversion: Conversion) -> list[Slice]:
 
 def _cut(tensor: PlannedTensor, conversion: Conversion) -> Iterator[Slice]:
     row = tensor.shape[-1] if tensor.shape else 1
-    rows = tensor.weights // row
+    rows = tensor.weights // max(1, row)
     row_bytes = ENCODINGS[tensor.encoding].nbytes((row,))
     together = conversion.row_step(tensor)
-    step = max(1, SLICE_WEIGHTS // row // together) * together
+    step = max(1, SLICE_WEIGHTS // max(1, row) // together) * together
     for start in range(0, rows, step):
         stop = min(rows, start + step)
         at, length = tensor.offset + start * row_bytes, (stop - start) * row_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from app.evaluation.text import cut_windows, window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.models.named_weights import NamedWeights
 from app.worker.work import Work
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,11 @@ def measure(work: Work) -> Generator[Event, None, Measured]:
     except AppError as error:
         yield Note(error.title)
         return Measured(notes=(error.title,))
+    except (RuntimeError, MemoryError) as error:  # torch's; the file is complete all the same
+        log.exception("the result could not be measured")
+        why = f"The loss could not be measured on {work.job.device}: {type(error).__name__}."
+        yield Note(why)
+        return Measured(notes=(why,))
     if why:
         yield Note(why)
     return Measured(quality, samples, (why,) if why else ())

@@ -10,8 +10,8 @@ from random_models import drain
 from app.core.errors import BadModelFile
 from app.core.plan import Plan, PlannedTensor
 from app.core.tensor import TensorInfo
-from app.evaluation import tensor_error
 from app.evaluation.tensor_error import measure_tensors
+from app.formats import slices
 
 
 class Memory:
@@ -80,7 +80,7 @@ def memory():
 
 @pytest.mark.parametrize("weights_a_slice", [1, 100, 1 << 21])
 def test_that_errors_are_those_of_the_whole_tensor(memory, monkeypatch, weights_a_slice):
-    monkeypatch.setattr(tensor_error, "SLICE_WEIGHTS", weights_a_slice)
+    monkeypatch.setattr(slices, "SLICE_WEIGHTS", weights_a_slice)
     _, rows = memory.measure()
     assert list(rows) == ["matrix", "experts", "vector", "scalar"]
     for name, row in rows.items():
@@ -90,11 +90,11 @@ def test_that_errors_are_those_of_the_whole_tensor(memory, monkeypatch, weights_
 
 
 def test_that_slices_keep_rows_together_that_change_places(memory, monkeypatch):
-    monkeypatch.setattr(tensor_error, "SLICE_WEIGHTS", 96 * 16)
+    monkeypatch.setattr(slices, "SLICE_WEIGHTS", 96 * 16)
     memory.together = 7
     memory.measure()
-    slices = sorted(slice_[1:] for slice_ in memory.asked if slice_[0] == "matrix")
-    assert slices == [(start, start + 14) for start in range(0, 70, 14)]
+    asked = sorted(slice_[1:] for slice_ in memory.asked if slice_[0] == "matrix")
+    assert asked == [(start, start + 14) for start in range(0, 70, 14)]
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-38, 1e25, 1e37])
@@ -124,7 +124,7 @@ def test_that_values_that_are_no_numbers_are_named(memory, value):
 
 
 def test_that_progress_counts_every_weight(memory, monkeypatch):
-    monkeypatch.setattr(tensor_error, "SLICE_WEIGHTS", 500)
+    monkeypatch.setattr(slices, "SLICE_WEIGHTS", 500)
     events, _ = memory.measure()
     done = [event.done for event in events]
     assert done == sorted(done)
@@ -133,7 +133,7 @@ def test_that_progress_counts_every_weight(memory, monkeypatch):
 
 
 def test_that_stopping_leaves_no_threads(memory, monkeypatch):
-    monkeypatch.setattr(tensor_error, "SLICE_WEIGHTS", 100)
+    monkeypatch.setattr(slices, "SLICE_WEIGHTS", 100)
     before = threading.active_count()
     measuring = measure_tensors(_Conversion(memory), memory.plan(), memory, 2)
     next(measuring)
