@@ -5,10 +5,15 @@ IEEE 754 binary16: 1 sign, 5 exponent (bias 15) and 10 mantissa bits; binary32: 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numba import njit
 
 from app.encodings.kernels import NOT_FINITE, TOO_LARGE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 INFINITE = 0x7F800000
 """Bits of infinity in float32; magnitudes from here on are infinite or NaN."""
@@ -64,6 +69,20 @@ def step_bits(largest: np.float32, codes: np.float32) -> np.int64:
     above = half_value(nearest + 1)
     rest = abs(largest - above * np.rint(largest / above))
     return np.int64(nearest + 1) if rest <= missed else nearest
+
+
+@njit(nogil=True, inline="always")
+def put_half(bits: np.int64, out: NDArray[np.uint8], at: int) -> None:
+    """Two bytes, little endian."""
+    out[at] = bits & 255
+    out[at + 1] = (bits >> 8) & 255
+
+
+@njit(nogil=True, inline="always")
+def get_half(source: NDArray[np.uint8], at: int) -> np.float32:
+    """The value of two bytes."""
+    value: np.float32 = half_value(np.int64(source[at]) | np.int64(source[at + 1]) << 8)
+    return value
 
 
 @njit(nogil=True)

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, half_value, step_bits
+from app.encodings.kernels.half import faults_of, get_half, half_value, put_half, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -275,9 +275,8 @@ def encode(weights: NDArray[np.float32], bits: int, out: NDArray[np.uint8]) -> i
         for block in range(group.size // SUPER):
             at = (start // SUPER + block) * block_bytes
             sink = out[at : at + block_bytes]
-            for i in range(2):
-                sink[2 * i] = halves[2 * block + i] & 255
-                sink[2 * i + 1] = halves[2 * block + i] >> 8
+            put_half(halves[2 * block], sink, 0)
+            put_half(halves[2 * block + 1], sink, 2)
             pack_scales(state, block, sink[4:16])
             write_codes(group[block * SUPER : (block + 1) * SUPER], state, block, bits, codes)
             pack_codes(codes, bits, sink[16:])
@@ -290,8 +289,7 @@ def decode(blocks: NDArray[np.uint8], bits: int, out: NDArray[np.float32]) -> No
     block_bytes = 144 if bits == 4 else 176
     for block in range(blocks.size // block_bytes):
         source = blocks[block * block_bytes : (block + 1) * block_bytes]
-        d = half_value(np.int64(source[0]) | np.int64(source[1]) << 8)
-        dmin = half_value(np.int64(source[2]) | np.int64(source[3]) << 8)
+        d, dmin = get_half(source, 0), get_half(source, 2)
         packed = source[4:16]
         for j in range(8):
             if j < 4:

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels import lanes
-from app.encodings.kernels.half import faults_of, half_value, step_bits
+from app.encodings.kernels.half import faults_of, get_half, half_value, put_half, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -201,8 +201,7 @@ def encode(weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
             pack_codes(codes, sink)
             for j in range(16):
                 sink[192 + j] = np.uint8(np.int32(state[BEST_CODE + block * 16 + j]))
-            for i in range(2):
-                sink[208 + i] = (halves[block] >> 8 * i) & 255
+            put_half(halves[block], sink, 208)
     return faults
 
 
@@ -212,7 +211,7 @@ def decode(blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     three, fifteen = np.uint8(3), np.uint8(15)
     for block in range(blocks.size // BLOCK_BYTES):
         source = blocks[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-        d = half_value(np.int64(source[208]) | np.int64(source[209]) << 8)
+        d = get_half(source, 208)
         for j in range(16):
             scale = d * np.float32(np.int8(source[192 + j]))
             half, quarter, odd = j // 8, j // 2 % 4, j % 2

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.encodings.kernels.half import MAGNITUDE, faults_of, half_bits, half_value
+from app.encodings.kernels.half import MAGNITUDE, faults_of, get_half, half_bits, put_half
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,20 +35,6 @@ def inverse_of(scale: np.float32) -> np.float32:
     """1 / scale; 0 where that is no number: such a scale is 0 as a float16 anyway."""
     inverse = np.float32(F1 / scale)
     return inverse if abs(inverse) < np.inf else F0
-
-
-@njit(nogil=True, inline="always")
-def put_half(bits: np.int64, out: NDArray[np.uint8], at: int) -> None:
-    """Two bytes, little endian."""
-    out[at] = bits & 255
-    out[at + 1] = bits >> 8
-
-
-@njit(nogil=True, inline="always")
-def get_half(source: NDArray[np.uint8], at: int) -> np.float32:
-    """Inverse of `put_half`."""
-    value: np.float32 = half_value(np.int64(source[at]) | np.int64(source[at + 1]) << 8)
-    return value
 
 
 @njit(nogil=True, inline="always")
