@@ -36,5 +36,5 @@ class Command(ABC):
         """Do it. Progress goes to standard error.
 
         Raises:
-            AppError: It cannot be done; becomes one clear line and exit code 2.
+            AppError: It cannot be done; becomes one clear line and exit code 1 or 2.
         """

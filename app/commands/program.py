@@ -7,9 +7,12 @@ import json
 import sys
 
 from app import __version__
-from app.commands.base import BAD_INPUT, INTERRUPTED, Answer, Command
+from app.commands.base import BAD_INPUT, INTERRUPTED, JOB_FAILED, Answer, Command
 from app.core.discover import discover
-from app.core.errors import AppError
+from app.core.errors import AppError, BadModelFile, Unsupported
+from app.core.files import write_atomic
+from app.core.places import user_data
+from app.worker.failure import describe
 
 
 def run(arguments: list[str]) -> int:
@@ -18,13 +21,25 @@ def run(arguments: list[str]) -> int:
     args = _parser(commands).parse_args(arguments)
     try:
         answer = commands[args.command].run(args)
-    except AppError as error:
-        fields = {"title": error.title, "hint": error.hint, "details": error.details}
-        answer = Answer(f"error: {error.title} {error.hint}".strip(), {"error": fields}, BAD_INPUT)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - this process's border
+        answer = _failure(error)
     _say(answer, as_json=args.json)
     return answer.code
+
+
+def _failure(error: Exception) -> Answer:
+    """One line that says what happened and what to do; the technical text goes to a file."""
+    failed = describe(error)
+    text = f"error: {failed.title} {failed.hint}".strip()
+    if not isinstance(error, AppError):
+        place = user_data() / "last-error.txt"
+        write_atomic(place, failed.details.encode())
+        text += f" The details are in {place}."
+    fields = {"title": failed.title, "hint": failed.hint, "details": failed.details}
+    at_fault = isinstance(error, BadModelFile | Unsupported)
+    return Answer(text, {"error": fields}, BAD_INPUT if at_fault else JOB_FAILED)
 
 
 def _say(answer: Answer, *, as_json: bool) -> None:

@@ -11,10 +11,9 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from app.commands.base import BAD_INPUT, INTERRUPTED, JOB_FAILED, Answer, Command
+from app.commands.base import INTERRUPTED, Answer, Command
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
-from app.core.errors import AppError, BadModelFile, Unsupported
 from app.core.events import Failed, Finished, Started
 from app.core.job import Job, new_id
 from app.core.lock import FileLock
@@ -116,14 +115,9 @@ def _run(job: Job, store: JobStore) -> Answer:
                 line.show(event)
                 if isinstance(event, Finished):
                     report = event.report
-    except Exception as error:  # noqa: BLE001 - this process is the job's worker
-        failed = describe(error)
-        store.append(job.id, failed)
-        wrong_input = isinstance(error, BadModelFile | Unsupported)
-        text = f"error: {failed.title} {failed.hint}".strip()
-        if not isinstance(error, AppError):
-            text += f"\n{failed.details}"
-        return Answer(text, {"error": asdict(failed)}, BAD_INPUT if wrong_input else JOB_FAILED)
+    except Exception as error:
+        store.append(job.id, describe(error))
+        raise
     finally:
         line.clear()
     done = load_report(Path(report))

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.core.errors import AppError
+from app.core.errors import Unsupported
 from app.core.events import Event, Finished, Note, Progress
 from app.core.files import write_atomic
 from app.core.job import Job
@@ -84,7 +84,7 @@ def _write(
 ) -> Generator[Event, None, tuple[TensorResult, ...]]:
     """Quantize, check what is on disk, and only then give it its name."""
     if work.target.exists() and not work.job.overwrite:
-        raise AppError(
+        raise Unsupported(
             f"There is a file called {work.target.name} already.",
             "Choose another name, or allow it to be replaced.",
         )

@@ -172,13 +172,21 @@ def test_that_a_failed_job_ends_with_code_1_and_can_be_listed(say, tmp_path, mon
     assert json.loads(say("jobs", "--json")[1])[0]["state"] == "failed"
 
 
+def test_that_our_own_mistakes_are_one_line_too_with_the_details_in_a_file(say, monkeypatch, home):
+    monkeypatch.setattr("app.devices.look", lambda _: 1 / 0)
+    code, _, err = say("hardware")
+    assert code == 1
+    assert len(err.splitlines()) == 1
+    assert "ZeroDivisionError" in (home / "last-error.txt").read_text()
+
+
 def test_that_a_job_cut_off_goes_on_as_the_same_job(say, tmp_path, monkeypatch):
     from app.core import partial
 
     options = ("quantize", "sample", "--format", "Q8_0", "--no-evaluate", "--out", tmp_path / "x")
-    monkeypatch.setattr(partial, "free_bytes", lambda _: 1000)
-    assert say(*options)[0] == 1
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(partial, "free_bytes", lambda _: 1000)
+        assert say(*options)[0] == 1
     assert say(*options)[0] == 0
     assert [job["state"] for job in json.loads(say("jobs", "--json")[1])] == ["finished"]
 

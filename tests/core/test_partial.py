@@ -121,10 +121,10 @@ def test_that_a_disk_that_fills_up_says_so_and_keeps_what_there_is(target, monke
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "os", SimpleNamespace(**{**vars(os), "pwrite": full}))
-    with pytest.raises(NotEnoughSpace, match=r"model\.gguf could not be written"):
-        file.write(3, b"defgh")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "os", SimpleNamespace(**{**vars(os), "pwrite": full}))
+        with pytest.raises(NotEnoughSpace, match=r"model\.gguf could not be written"):
+            file.write(3, b"defgh")
     file.close()
     assert opened(target).has(0, 3)
 
