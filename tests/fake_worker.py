@@ -28,7 +28,8 @@ def say(event: str, **fields: object) -> None:
 
 def progress(share: float, phase: str = "quantize") -> None:
     total = 16_000_000_000
-    say("Progress", phase=phase, done=int(share * total), total=total, item="blk.3.ffn_up.weight",
+    item = "layer 4 of 8" if phase == "evaluate" else "blk.3.ffn_up.weight"
+    say("Progress", phase=phase, done=int(share * total), total=total, item=item,
         overall=share, speed=410e6, host_bytes=0, device_bytes=0)  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 _WINDOW = 30.0  # seconds of history that the speed is taken from
 _GAP = 20.0  # silence longer than this is a sleeping computer, not slow work
 _SETTLE = 2.0  # seconds and share before anything is said
-_LEAST = 0.005
+_LEAST = 0.01
 
 
 class Estimator:

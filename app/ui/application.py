@@ -75,7 +75,9 @@ def _begin(window: Window, context: Context, path: str) -> None:
     context.queue.begin()
     if going_on and not context.queue.settings.paused:
         text = window.tr("Going on with what was not finished: {}").format(going_on)
-        context.desk.tell(Notice(text, window.tr("Open queue"), lambda: window.open_page("queue")))
+        context.desk.tell(
+            Notice(text, window.tr("Open queue"), lambda: window.open_page("queue"), page="queue")
+        )
     recent = context.preferences.recent
     window.open_page("convert", path or (str(sample_model()) if not recent else None))
     context.machine.watch()

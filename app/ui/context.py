@@ -22,6 +22,8 @@ class Notice:
     run: Callable[[], object] | None = None
     details: str = ""
     """Technical text; a notice that has some stays until it is closed."""
+    page: str = ""
+    """Where the same can be seen; going there takes the notice away."""
 
 
 class Desk(QObject):

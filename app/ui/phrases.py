@@ -39,7 +39,9 @@ def running(progress: Progress | None, remaining: float | None) -> str:
     if progress is None:
         return _tr("Starting")
     parts = [phase(progress.phase)]
-    if progress.phase in {"quantize", "verify"} and progress.total:
+    if progress.phase in {"prepare", "evaluate"} and progress.item:
+        parts.append(progress.item)  # a step in words; elsewhere it names a tensor
+    if progress.phase == "quantize" and progress.total:
         done, total = words.size(progress.done), words.size(progress.total)
         parts.append(_tr("{} of {}").format(done, total))
         if progress.speed > 0:

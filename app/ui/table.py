@@ -101,21 +101,10 @@ class TableModel(QAbstractTableModel, Generic[Row]):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         if not index.isValid():
             return None
-        row, column = self._rows[index.row()], self._columns[index.column()]
-        match role:
-            case Qt.ItemDataRole.DisplayRole:
-                return column.text(row)
-            case Qt.ItemDataRole.TextAlignmentRole:
-                return _RIGHT if column.is_number else _LEFT
-            case Qt.ItemDataRole.ToolTipRole:
-                return self.tip(row) or None
-            case Qt.ItemDataRole.AccessibleTextRole:
-                return f"{column.title}: {column.text(row)}"
-            case _ if role == SORT_ROLE:
-                return column.sort(row)
-            case _ if role == ROW_ROLE:
-                return row
-        return None
+        answer = _ANSWERS.get(role)
+        if answer is None:
+            return None
+        return answer(self, self._rows[index.row()], self._columns[index.column()])
 
     @override
     def headerData(
@@ -124,8 +113,25 @@ class TableModel(QAbstractTableModel, Generic[Row]):
         if orientation != Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return _RIGHT if self._columns[section].is_number else _LEFT
+            return _side(self._columns[section])
         return self._columns[section].title if role == Qt.ItemDataRole.DisplayRole else None
+
+
+#: What a model says of a row and a column by role; a table, because views ask very often.
+_ANSWERS: dict[int, Callable[[TableModel[Any], Any, Column[Any]], Any]] = {
+    int(Qt.ItemDataRole.DisplayRole): lambda _, row, column: column.text(row),
+    int(Qt.ItemDataRole.TextAlignmentRole): lambda _, __, column: _side(column),
+    int(Qt.ItemDataRole.ToolTipRole): lambda model, row, _: model.tip(row) or None,
+    int(Qt.ItemDataRole.AccessibleTextRole): lambda _, row, column: (
+        f"{column.title}: {column.text(row)}"
+    ),
+    int(SORT_ROLE): lambda _, row, column: column.sort(row),
+    int(ROW_ROLE): lambda _, row, __: row,
+}
+
+
+def _side(column: Column[Any]) -> Qt.AlignmentFlag:
+    return _RIGHT if column.is_number else _LEFT
 
 
 class SortedRows(QSortFilterProxyModel):

@@ -120,6 +120,7 @@ class Window(QMainWindow):
         self.navigation.choose(name)
         page.setFocus()  # the next Tab goes to its first control
         self.setWindowTitle(f"{page.title()} - Nibble")
+        self.notices.forget(name)
         if subject is not None:
             page.show_subject(subject)
 
@@ -174,6 +175,7 @@ class Window(QMainWindow):
                     self.tr("{} is ready.").format(title),
                     self.tr("Open report"),
                     lambda: self.open_page("reports", job.id),
+                    page="reports",
                 )
             )
 

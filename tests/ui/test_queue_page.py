@@ -77,7 +77,7 @@ def test_that_the_last_phase_can_be_skipped_and_not_cancelled(page, qtbot):
     shown = page("measure")
     shown.context.queue.submit(make_job("a"))
     qtbot.waitUntil(lambda: row(shown, "a").action.text() == "Skip measuring")
-    assert row(shown, "a").text.text() == "Measuring what is lost"
+    assert row(shown, "a").text.text() == "Measuring what is lost  ·  layer 4 of 8"
 
 
 def test_that_a_failure_says_what_happened_and_what_to_do(page, qtbot):

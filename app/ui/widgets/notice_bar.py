@@ -54,6 +54,11 @@ class NoticeBar(QFrame):
         else:
             self._timer.start()
 
+    def forget(self, page: str) -> None:
+        """The user has gone to `page`: what is seen there need not be said."""
+        if self._notice.page == page:
+            self.hide()
+
     def place(self) -> None:
         """Stand in the middle of the parent's lower edge."""
         self.adjustSize()

@@ -46,6 +46,7 @@ class VerdictCard(QFrame):
         grid = QGridLayout(self._row)
         grid.setContentsMargins(36, 0, 0, 0)
         grid.setVerticalSpacing(2)
+        grid.setHorizontalSpacing(20)
         for column, (caption, value) in enumerate(self._figures):
             grid.addWidget(caption, 0, column)
             grid.addWidget(value, 1, column)
@@ -70,7 +71,7 @@ class VerdictCard(QFrame):
         self._detail.setText(found.detail)
         before, after = quality.perplexity_before, quality.perplexity_after
         values = (
-            (self.tr("Perplexity"), f"{before:.2f} → {after:.2f}"),
+            (self.tr("Perplexity"), f"{_surprise(before)} → {_surprise(after)}"),
             (self.tr("KL divergence, mean"), figure(quality.kl_mean)),
             (self.tr("KL, worst 1 %"), figure(quality.kl_p99)),
             (self.tr("Same next word"), words.percent(quality.same_top)),
@@ -145,7 +146,7 @@ class ReportView(QWidget):
                     report.model,
                     report.preset,
                     self.tr("{:.2f} bits a weight").format(report.bits_per_weight),
-                    self.tr("made in {}").format(words.duration(report.seconds)),
+                    self.tr("made in {}").format(words.duration(max(1, report.seconds))),
                     _day(report.created),
                 )
             )
@@ -184,6 +185,10 @@ class ReportView(QWidget):
             text = QLabel(value, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             self._facts.addWidget(text, row, 1)
+
+
+def _surprise(perplexity: float) -> str:
+    return f"{perplexity:.2f}" if perplexity < 100 else f"{perplexity:.0f}"
 
 
 def _day(created: str) -> str:

@@ -17,6 +17,7 @@ from app.ui.widgets.clear import clear
 from app.ui.widgets.text import label
 
 _WORD = re.compile(r"\s+|[^\s]+")
+_GAP = re.compile(r"\s*\n\s*\n\s*")
 
 
 def marked(before: str, after: str) -> tuple[str, str]:
@@ -30,6 +31,11 @@ def marked(before: str, after: str) -> tuple[str, str]:
             text = escape("".join(words)).replace("\n", "<br>")
             out.append(text if kind == "equal" else f'<span style="{style}">{text}</span>')
     return "".join(one), "".join(two)
+
+
+def _tight(text: str) -> str:
+    """`text` without the empty lines that small models like to write."""
+    return _GAP.sub("\n", text.strip())
 
 
 class Samples(QWidget):
@@ -70,7 +76,7 @@ class Samples(QWidget):
 
     def _fill(self) -> None:
         for sample, (left, right) in zip(self._samples, self._pairs, strict=True):
-            before, after = marked(sample.before, sample.after)
+            before, after = marked(_tight(sample.before), _tight(sample.after))
             left.setText(before)
             right.setText(after)
 
