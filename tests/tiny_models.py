@@ -15,6 +15,9 @@ from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.formats import FORMATS
 from app.formats.base import Conversion
+from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
+from app.models.gguf_file import GgufFile
+from app.models.gguf_header import GgufValue
 from app.models.open import open_model
 
 LLAMA3_ROPE = {
@@ -149,3 +152,16 @@ def write(conversion: Conversion, plan: Plan, target: Path) -> None:
             file.seek(tensor.offset)
             file.write(encoded["blocks"].numpy().tobytes())
         file.truncate(plan.total_bytes)
+
+
+def rewrite_metadata(file: GgufFile, target: Path, metadata: dict[str, GgufValue]) -> None:
+    """A copy of a GGUF file with other metadata."""
+    entries = [
+        TensorEntry(t.info.name, t.info.shape, t.ggml_id, t.info.nbytes)
+        for t in file.header.tensors.values()
+    ]
+    with target.open("wb") as out, file.path.open("rb") as source:
+        out.write(encode_header(Metadata.of(metadata), entries))
+        for tensor in file.header.tensors.values():
+            source.seek(tensor.offset)
+            out.write(source.read(padded(tensor.info.nbytes)))

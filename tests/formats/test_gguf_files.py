@@ -16,7 +16,7 @@ from app.core.errors import BadModelFile, Unsupported
 from app.core.places import sample_model
 from app.core.recipe import Recipe
 from app.formats import FORMATS, find_preset
-from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded, typed
+from app.formats.gguf.header import typed
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import GgufValue, ValueType
 from app.models.open import open_model
@@ -181,24 +181,14 @@ def test_that_requantizing_keeps_metadata_with_its_types(tiny, tmp_path):
         "custom.big": GgufValue(ValueType.UINT64, 2**60),
         "split.count": GgufValue(ValueType.UINT16, 1),
     }
-    rewrite_metadata(before, tmp_path / "extra.gguf", {**before.header.metadata, **extra})
+    tiny_models.rewrite_metadata(
+        before, tmp_path / "extra.gguf", {**before.header.metadata, **extra}
+    )
     tiny_models.convert(tmp_path / "extra.gguf", tmp_path / "q8.gguf", Recipe("Q8_0"))
     after = GgufFile(tmp_path / "q8.gguf").header.metadata
     wanted = {**before.header.metadata, **extra, "general.file_type": typed(7)}
     del wanted["split.count"]
     assert after == wanted
-
-
-def rewrite_metadata(file, target, metadata):
-    entries = [
-        TensorEntry(t.info.name, t.info.shape, t.ggml_id, t.info.nbytes)
-        for t in file.header.tensors.values()
-    ]
-    with target.open("wb") as out, file.path.open("rb") as source:
-        out.write(encode_header(Metadata.of(metadata), entries))
-        for tensor in file.header.tensors.values():
-            source.seek(tensor.offset)
-            out.write(source.read(padded(tensor.info.nbytes)))
 
 
 def test_that_requantizing_equals_quantizing_the_rounded_source(tiny, tmp_path):
@@ -229,7 +219,7 @@ def test_that_a_gguf_file_of_an_unknown_family_is_refused(tiny, tmp_path):
     tiny_models.convert(tiny("llama").folder, tmp_path / "x.gguf", Recipe("F16"))
     file = GgufFile(tmp_path / "x.gguf")
     metadata = {**file.header.metadata, "general.architecture": typed("mamba")}
-    rewrite_metadata(file, tmp_path / "y.gguf", metadata)
+    tiny_models.rewrite_metadata(file, tmp_path / "y.gguf", metadata)
     with pytest.raises(Unsupported, match="mamba"):
         GGUF.prepare(open_model(tmp_path / "y.gguf"))
 

@@ -8,7 +8,8 @@ from typing import Any
 from app.core.errors import BadModelFile, Unsupported
 from app.models.architectures.base import Architecture, Config, Dimensions
 from app.models.architectures.rope import Rope
-from app.models.config import flag, number, whole_number
+from app.models.config import flag, number, text, whole_number
+from app.models.source_file import shown
 
 _MOST = 1 << 24
 _MOST_LAYERS = 4096
@@ -67,9 +68,10 @@ def gguf_metadata(architecture: Architecture, config: Config) -> dict[str, Any]:
         BadModelFile: A number is missing or out of bounds.
         Unsupported: llama.cpp cannot run a model like this.
     """
-    if config.get("hidden_act", "silu") not in {"silu", "swish"}:
+    activation = text(config, "hidden_act", "silu")
+    if activation not in {"silu", "swish"}:
         raise Unsupported(
-            f"This {architecture.title} model uses the activation {config['hidden_act']!r}, "
+            f"This {architecture.title} model uses the activation {shown(activation)!r}, "
             "llama.cpp has SiLU only.",
             "It cannot be stored as a GGUF file. Choose another model.",
         )

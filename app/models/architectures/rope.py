@@ -48,10 +48,8 @@ class Rope:
             )
         theta = _number(given.get("rope_theta", config.get("rope_theta", default_theta)))
         kind = str(given.get("rope_type") or given.get("type") or "default").lower()
-        if given.get("partial_rotary_factor", config.get("partial_rotary_factor", 1)) not in {
-            1,
-            None,
-        }:
+        share = given.get("partial_rotary_factor", config.get("partial_rotary_factor"))
+        if share is not None and share != 1:
             kind = "partial"
         if kind == "default":
             return cls(theta)
@@ -162,7 +160,8 @@ def _yarn(given: Mapping[str, Any], config: Config) -> dict[str, float]:
         known["attention_factor"] = _number(given["attention_factor"])
     for key, usual in _YARN_RAMP.items():
         # llama.cpp reads these from the file for a few other families only
-        if given.get(key) not in {None, usual}:
+        value = given.get(key)
+        if value is not None and value != usual:
             raise Unsupported(
                 "This model uses a variant of YaRN that llama.cpp does not have for it.",
                 "Choose a model without it.",

@@ -109,9 +109,9 @@ def chat_template(folder: Path, settings: Settings) -> str:
     else:
         found = settings.tokenizer_config.get("chat_template")
     if isinstance(found, list):
-        named = {entry.get("name"): entry for entry in found if isinstance(entry, Mapping)}
-        chosen = named.get("default") or next(iter(named.values()), {})
-        found = chosen.get("template")
+        named = [entry for entry in found if isinstance(entry, Mapping)]
+        default = [entry for entry in named if entry.get("name") == "default"]
+        found = next((entry.get("template") for entry in (*default, *named)), None)
     if found is None:
         return ""
     if not isinstance(found, str) or len(found) > _MAX_TEMPLATE:
