@@ -78,7 +78,8 @@ class GgmlBlock(Block):
         import torch
 
         done = []
-        for some in torch.split(flat.view(-1, self.block), SLICE // self.block):
+        rows = flat.view(len(flat) // self.block, self.block)
+        for some in torch.split(rows, SLICE // self.block):
             if not bool(torch.isfinite(some).all()):
                 raise NotFinite
             blocks = self.encode_torch(some)
@@ -97,5 +98,6 @@ class GgmlBlock(Block):
             weight = torch.empty(shape)
             self.decode_kernel(blocks.numpy(), weight.view(-1).numpy())
             return weight
-        slices = torch.split(blocks.view(-1, self.block_bytes), SLICE // self.block)
+        rows = blocks.view(len(blocks) // self.block_bytes, self.block_bytes)
+        slices = torch.split(rows, SLICE // self.block)
         return torch.cat([self.decode_torch(some) for some in slices]).view(shape)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.encodings.kernels import lanes
+from app.encodings.kernels import lanes, numbers
 from app.encodings.kernels.half import faults_of, get_half, half_value, put_half, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
@@ -37,6 +37,7 @@ from app.encodings.kernels.lanes import (
     SUM_QV,
     SUM_V,
     SUM_VV,
+    TINY,
 )
 
 if TYPE_CHECKING:
@@ -56,15 +57,10 @@ LOW, SPAN, SUM_W, OFFSET, STEP, MIN_STEP, CODE, MIN_CODE, BEST_CODE, BEST_MIN = 
 )
 ROWS = lanes.SHARED + 10 * LANES
 
-F0, F1, F2, F3 = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
+F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
 TOP6 = np.float32(63)
 """The largest scale and minimum."""
-TINY = np.float32(1e-30)
-"""Spans below it count as zero; the smallest step of a float16 is 6e-8."""
-SINGULAR = np.float32(1e-6)
-"""Relative determinant below which all codes are equal, and no line goes through one point."""
-AROUND = 2
-"""6-bit scales tried on either side of the nearest one."""
+SHARE, SINGULAR = np.float32(numbers.AFFINE_SHARE), np.float32(numbers.SINGULAR)
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
@@ -90,7 +86,7 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32], top: np.float
         row = data[i * LANES : (i + 1) * LANES]
         importances = data[(SUB + i) * LANES : (SUB + i + 1) * LANES]
         for k in range(LANES):
-            w = F3 + abs(row[k]) * state[INVERSE + k]
+            w = SHARE + abs(row[k]) * state[INVERSE + k]
             v = row[k] - state[LOW + k]
             importances[k] = w
             row[k] = v
@@ -244,15 +240,11 @@ def search(
     top = np.float32((1 << bits) - 1)
     largest = lanes.transpose(weights, SUB, data)
     prepare(data, state, top)
-    # Where candidates are equally good, the first one stays: the plain grid. Then spans from one
-    # step less than the codes have, which holds weights of three values exactly, to one more.
-    try_span(data, state, top, F0)
-    for tenths in range(-10, 11):
+    for tenths in numbers.TENTHS_AFFINE:
         try_span(data, state, top, np.float32(tenths) * np.float32(0.1))
     for block in range(BLOCKS):
         set_steps(state, block, halves)
-    try_code(data, state, top, F0)
-    for change in range(-AROUND, AROUND + 1):
+    for change in numbers.CHANGES:
         try_code(data, state, top, np.float32(change))
     faults = 0
     for half in halves:

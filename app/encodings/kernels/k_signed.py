@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.encodings.kernels import lanes
+from app.encodings.kernels import lanes, numbers
 from app.encodings.kernels.half import faults_of, get_half, half_value, put_half, step_bits
 from app.encodings.kernels.lanes import (
     ERROR,
@@ -32,6 +32,7 @@ from app.encodings.kernels.lanes import (
     SUM_QQ,
     SUM_QV,
     SUM_VV,
+    TINY,
 )
 
 if TYPE_CHECKING:
@@ -52,12 +53,7 @@ F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
 LOWEST, HIGHEST = np.float32(-32), np.float32(31)
 """The codes' range, less 32."""
 BYTE_LOWEST, BYTE_HIGHEST = np.float32(-128), np.float32(127)
-EVEN_SHARE = np.float32(0.5)
-"""Importance that every weight has, whatever its size."""
-TINY = np.float32(1e-30)
-"""Extremes below it count as zero; the smallest step of a float16 is 6e-8."""
-AROUND = 2
-"""8-bit scales tried on either side of the nearest one."""
+SHARE = np.float32(numbers.SIGNED_SHARE)
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
@@ -82,7 +78,7 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
         importances = data[(SUB + i) * LANES : (SUB + i + 1) * LANES]
         for k in range(LANES):
             size = row[k] * state[INVERSE + k]
-            w = EVEN_SHARE + size * size
+            w = SHARE + size * size
             importances[k] = w
             state[SUM_VV + k] += w * row[k] * row[k]
 
@@ -185,13 +181,11 @@ def encode(weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
         group = weights[start : start + BLOCKS * SUPER]
         largest = lanes.transpose(group, SUB, data)
         prepare(data, state)
-        try_stretch(data, state, F0)
-        for tenths in range(-9, 10):
+        for tenths in numbers.TENTHS_SIGNED:
             try_stretch(data, state, np.float32(tenths) * np.float32(0.1))
         for block in range(BLOCKS):
             set_step(state, block, halves)
-        try_code(data, state, F0)
-        for change in range(-AROUND, AROUND + 1):
+        for change in numbers.CHANGES:
             try_code(data, state, np.float32(change))
         for block in range(group.size // SUPER):
             faults |= faults_of(largest, halves[block])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
+from app.encodings.kernels import numbers
 from app.encodings.kernels.half import MAGNITUDE
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ RELAXED = {"contract", "nsz"}
 """What the compiler may do with the searches' arithmetic: fuse multiply and add. Reordering is not
 allowed, or a block's bytes could depend on its neighbours'."""
 
-MARGIN = np.float32(1e-6)
-"""By how much of the values' square sum a candidate must be better: about the rounding error of the
-closed form. Without it, noise would choose between grids that are both exact."""
+MARGIN = np.float32(numbers.MARGIN)
+TINY = np.float32(numbers.TINY)
 
 # Rows of `state` that all searches share.
 INVERSE, SHIFT, SUM_Q, SUM_QQ, SUM_QV, SUM_V, SUM_VV, ERROR, SCALE = (i * LANES for i in range(9))

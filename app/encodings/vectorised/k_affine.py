@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.encodings.kernels.numbers import (
+    AFFINE_SHARE,
+    CHANGES,
+    MARGIN,
+    SINGULAR,
+    TENTHS_AFFINE,
+    TINY,
+)
 from app.encodings.vectorised.halves import from_bytes, step_halves, to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-TINY = 1e-30
-SINGULAR = 1e-6
-AROUND = 2
-MARGIN = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Fit:
 
         low = weight.amin(-1, keepdim=True).clamp(max=0)
         rms = weight.square().mean(-1, keepdim=True).sqrt()
-        importance = 3 + weight.abs() * torch.where(rms > TINY, 1 / rms, 0.0)
+        importance = AFFINE_SHARE + weight.abs() * torch.where(rms > TINY, 1 / rms, 0.0)
         value = weight - low
         wv = importance * value
         sums = (_sum(importance), _sum(wv), _sum(wv * value))
@@ -104,7 +107,7 @@ def _search_spans(fit: Fit, top: int) -> tuple[Tensor, Tensor]:
     span = fit.value.amax(-1, keepdim=True)
     scale, offset = span / top, torch.zeros_like(span)
     best = torch.full_like(span, torch.inf)
-    for tenths in (0, *range(-10, 11)):
+    for tenths in TENTHS_AFFINE:
         width = span - offset
         inverse = torch.where(width > TINY, (top + tenths * 0.1) / width, 0.0)
         sums = fit.tally(offset, inverse, top)
@@ -134,7 +137,7 @@ def _search_codes(
     shift = -(dmin * minimum + fit.low)
     best = torch.full_like(scale, torch.inf)
     best_code, best_minimum = code, minimum
-    for change in (0, *range(-AROUND, AROUND + 1)):
+    for change in CHANGES:
         new_code = (code + change).clamp(0, 63)
         new_scale = d * new_code
         sums = fit.tally(shift, _inverse(new_scale), top)

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.encodings.kernels.numbers import CHANGES, MARGIN, SIGNED_SHARE, TENTHS_SIGNED, TINY
 from app.encodings.vectorised.halves import from_bytes, step_halves, to_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-TINY = 1e-30
-AROUND = 2
-MARGIN = 1e-6
-EVEN_SHARE = 0.5
 
 
 def encode(weight: Tensor) -> Tensor:
@@ -25,7 +21,7 @@ def encode(weight: Tensor) -> Tensor:
 
     value = weight.view(-1, 16, 16)
     rms = value.square().mean(-1, keepdim=True).sqrt()
-    importance = EVEN_SHARE + (value * torch.where(rms > TINY, 1 / rms, 0.0)).square()
+    importance = SIGNED_SHARE + (value * torch.where(rms > TINY, 1 / rms, 0.0)).square()
     scale = _search_stretches(value, importance)
     largest = scale.gather(1, scale.abs().argmax(1, keepdim=True))
     halves = step_halves(largest.squeeze(-1), -128)  # (n, 1)
@@ -61,7 +57,7 @@ def _search_stretches(value: Tensor, importance: Tensor) -> Tensor:
     scale = extreme / -32
     best = torch.full_like(scale, -torch.inf)
     vv = (importance * value.square()).sum(-1, keepdim=True)
-    for tenths in (0, *range(-9, 10)):
+    for tenths in TENTHS_SIGNED:
         inverse = torch.where(extreme.abs() > TINY, (-32 - tenths * 0.1) / extreme, 0.0)
         q = _round(value, inverse)
         wq = importance * q
@@ -80,7 +76,7 @@ def _search_codes(value: Tensor, importance: Tensor, d: Tensor, nearest: Tensor)
 
     codes, best = nearest, torch.full_like(nearest, torch.inf)
     vv = (importance * value.square()).sum(-1, keepdim=True)
-    for change in (0, *range(-AROUND, AROUND + 1)):
+    for change in CHANGES:
         new_codes = (nearest + change).clamp(-128, 127)
         scale = d * new_codes
         difference = scale * _round(value, _inverse(scale)) - value
