@@ -56,7 +56,11 @@ class GgmlBlock(Block):
             NotFinite: A weight is NaN or infinite.
             Overflow: A block needs a scale beyond float16's range.
         """
+        import torch
+
         (part,) = self.layout(tuple(weight.shape))
+        if not part.nbytes:
+            return {part.name: weight.new_empty(part.shape, dtype=torch.uint8)}
         flat = weight.detach().contiguous().view(-1)
         blocks = self._encode_here(flat) if flat.device.type == "cpu" else self._encode_there(flat)
         return {part.name: blocks.view(part.shape)}
@@ -78,12 +82,11 @@ class GgmlBlock(Block):
         import torch
 
         done = []
-        rows = flat.view(len(flat) // self.block, self.block)
-        for some in torch.split(rows, SLICE // self.block):
+        for some in torch.split(flat.view(-1, self.block), SLICE // self.block):
             if not bool(torch.isfinite(some).all()):
                 raise NotFinite
             blocks = self.encode_torch(some)
-            # An infinite scale shows in what it decodes to: infinity, or NaN times a code of 0.
+            # An infinite scale shows in what it decodes to: infinity, or NaN where a code is 0.
             if not bool(torch.isfinite(self.decode_torch(blocks)).all()):
                 raise Overflow(float(some.abs().amax()), self.largest)
             done.append(blocks)
@@ -95,9 +98,8 @@ class GgmlBlock(Block):
 
         blocks = parts["blocks"].contiguous().view(-1)
         if blocks.device.type == "cpu":
-            weight = torch.empty(shape)
+            weight = torch.empty(shape, dtype=torch.float32)
             self.decode_kernel(blocks.numpy(), weight.view(-1).numpy())
             return weight
-        rows = blocks.view(len(blocks) // self.block_bytes, self.block_bytes)
-        slices = torch.split(rows, SLICE // self.block)
+        slices = torch.split(blocks.view(-1, self.block_bytes), SLICE // self.block)
         return torch.cat([self.decode_torch(some) for some in slices]).view(shape)

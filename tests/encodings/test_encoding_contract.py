@@ -128,7 +128,6 @@ def test_that_torch_and_the_kernels_agree(encoding, kind):
 def test_that_other_devices_are_as_careful(encoding):
     weight = torch.randn(2048)
     assert encoding._encode_there(weight).numel() == encoding.nbytes((2048,))
-    assert encoding._encode_there(weight[:0]).numel() == 0
     weight[1999] = 1e38
     with pytest.raises(Overflow):
         encoding._encode_there(weight)
