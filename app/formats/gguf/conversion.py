@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -68,26 +68,28 @@ class GgufConversion(Conversion):
     @override
     def plan(self, recipe: Recipe) -> Plan:
         gguf = _find(recipe.preset)
-        chosen = [self._choose(gguf, target, recipe.pure) for target in self._targets.values()]
-        entries = [_entry(target, encoding) for target, encoding, _ in chosen]
-        header = encode_header(self._metadata + recipe_metadata(gguf.file_type), entries)
         tensors = []
-        offset = len(header)
-        for (target, encoding, wanted), entry in zip(chosen, entries, strict=True):
+        offset = 0
+        for target in self._targets.values():
+            encoding, wanted = self._choose(gguf, target, recipe.pure)
+            nbytes = _block(encoding).nbytes(target.shape)
             tensors.append(
                 PlannedTensor(
-                    target.name,
-                    target.shape,
-                    encoding,
-                    offset,
-                    entry.nbytes,
-                    target.sources,
-                    wanted,
+                    target.name, target.shape, encoding, offset, nbytes, target.sources, wanted
                 )
             )
-            offset += padded(entry.nbytes)
-        notes = (*self._notes, *_fallback_notes(tensors))
-        return Plan(gguf.preset.name, tuple(tensors), offset, header, notes)
+            offset += padded(nbytes)
+        header = encode_header(
+            self._metadata + recipe_metadata(gguf.file_type),
+            [TensorEntry(t.name, t.shape, _block(t.encoding).ggml_id, t.nbytes) for t in tensors],
+        )
+        return Plan(
+            gguf.preset.name,
+            tuple(replace(tensor, offset=len(header) + tensor.offset) for tensor in tensors),
+            len(header) + offset,
+            header,
+            (*self._notes, *_fallback_notes(tensors)),
+        )
 
     @override
     def rows(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor:
@@ -112,11 +114,10 @@ class GgufConversion(Conversion):
     def source_bytes(self, tensor: PlannedTensor) -> int:
         return sum(self._checkpoint.tensors[name].nbytes for name in tensor.sources)
 
-    def _choose(self, recipe: GgufRecipe, target: Target, pure: bool) -> tuple[Target, str, str]:
+    def _choose(self, recipe: GgufRecipe, target: Target, pure: bool) -> tuple[str, str]:
         if not is_quantizable(target.name, target.shape):
-            return target, target.kept, ""
-        encoding, wanted = choose(recipe, target.name, target.shape[-1], self._shape, pure=pure)
-        return target, encoding, wanted
+            return target.kept, ""
+        return choose(recipe, target.name, target.shape[-1], self._shape, pure=pure)
 
 
 def _find(preset: str) -> GgufRecipe:
@@ -127,12 +128,6 @@ def _find(preset: str) -> GgufRecipe:
         f"There is no GGUF recipe called {preset!r}.",
         f"Choose one of: {', '.join(recipe.preset.name for recipe in RECIPES)}.",
     )
-
-
-def _entry(target: Target, encoding: str) -> TensorEntry:
-    found = ENCODINGS[encoding]
-    assert isinstance(found, Block)
-    return TensorEntry(target.name, target.shape, found.ggml_id, found.nbytes(target.shape))
 
 
 def _fallback_notes(tensors: Sequence[PlannedTensor]) -> tuple[str, ...]:
