@@ -15,10 +15,10 @@ print(sum(sum(kernel.stats.cache_hits.values()) for kernel in (encode_bytes, dec
 """
 
 
-def hits(folder):
+def hits(folder, first=""):
     """How many of the two kernels of Q8_0 a new process finds compiled."""
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder)}
-    command = [sys.executable, "-c", REPORT]
+    command = [sys.executable, "-c", first + REPORT]
     root = Path(__file__).parents[2]
     return int(subprocess.check_output(command, env=environment, cwd=root, text=True))
 
@@ -26,6 +26,7 @@ def hits(folder):
 def test_that_the_second_start_does_not_compile(tmp_path):
     assert hits(tmp_path) == 0
     assert hits(tmp_path) == 2
+    assert hits(tmp_path, first="import numba") == 2
 
 
 def test_that_a_worker_uses_the_folder_of_its_window(tmp_path, monkeypatch):

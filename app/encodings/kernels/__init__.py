@@ -6,13 +6,14 @@ any division into rows gives the same file.
 
 The compiled code is kept in the user's data folder, because an installed application's own folder
 may not be writable. numba reads the place when it is first imported, hence here, in front of the
-kernels' own imports. It compiles a kernel anew when the kernel's file changes, but does not see
+kernels' own imports. numba compiles a kernel anew when the kernel's file changes, but does not see
 changes in the files that this one imports; hence a folder for each state of the sources.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ def _cache_folder() -> Path:
 
 
 os.environ["NUMBA_CACHE_DIR"] = str(_cache_folder())
+if "numba" in sys.modules:  # some other library was faster
+    sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 
 def warm_up(names: Iterable[str]) -> Iterator[str]:
