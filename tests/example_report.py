@@ -17,6 +17,7 @@ _ERRORS = {
     "ffn_up": 0.074, "ffn_down": 0.05,
 }  # fmt: skip
 _BITS = {"Q4_K": 4.5, "Q6_K": 6.5625, "F32": 32.0}
+_SCALE = {"Q8_0": 1.74, "Q2_K": 0.65}  # sizes of the other presets against Q4_K_M
 _QUALITY = {
     "Q8_0": (9.728, 0.0012, 0.011, 0.981),
     "Q4_K_M": (9.871, 0.0213, 0.192, 0.934),
@@ -28,7 +29,7 @@ def example_report(preset: str = "Q4_K_M", *, measured: bool = True) -> Report:
     """The result of a typical job."""
     tensors = (_tensor("token_embd", (151936, 4096), "Q4_K", 0.066), *_layers())
     tensors += (_tensor("output", (151936, 4096), "Q6_K", 0.018),)
-    after = sum(tensor.after for tensor in tensors)
+    after = int(sum(tensor.after for tensor in tensors) * _SCALE.get(preset, 1))
     perplexity, mean, worst, same = _QUALITY.get(preset, _QUALITY["Q4_K_M"])
     quality = Quality(16_368, 512, "wikitext excerpt", 9.7142, perplexity, mean, worst, same)
     return Report(

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
-from PySide6.QtCore import QLocale, QObject, QThreadPool, QTimer, QTranslator, Signal, Slot
-from PySide6.QtWidgets import QApplication, QSystemTrayIcon
+from PySide6.QtCore import (
+    QCoreApplication,
+    QLocale,
+    QObject,
+    QThreadPool,
+    QTimer,
+    QTranslator,
+    Signal,
+    Slot,
+)
+from PySide6.QtWidgets import QApplication, QMessageBox, QSystemTrayIcon
 
 from app import __version__
 from app.core.job import State
@@ -40,8 +50,9 @@ def run(argv: list[str]) -> int:
     app.setWindowIcon(app_icon())
     path = str(Path(argv[1]).absolute()) if len(argv) > 1 else ""
     instance = Instance(user_data(), app)
-    if not instance.claim() and instance.call(path):
-        return 0
+    if not instance.claim():
+        return _leave_it_to_the_other(instance, path)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Qt's loop would never let Python see it
     _keep_log(user_data() / "window.log")
     _translate(app)
     preferences = Preferences(user_data() / "settings.ini", app)
@@ -61,6 +72,19 @@ def run(argv: list[str]) -> int:
     instance.release()
     sys.excepthook = sys.__excepthook__
     return code
+
+
+def _leave_it_to_the_other(instance: Instance, path: str) -> int:
+    if instance.call(path):
+        return 0
+    QMessageBox.information(
+        None,
+        "Nibble",
+        QCoreApplication.translate(
+            "Application", "Nibble is already running, but does not answer. End it, then try again."
+        ),
+    )
+    return 1
 
 
 def make_context(preferences: Preferences, program: list[str]) -> Context:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from string import Template
 
 from PySide6.QtCore import QDir, QObject, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QFontInfo, QGuiApplication, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontInfo, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
 from app.core.places import resources
 
 _BODY = 13  # px, on systems whose own font is not larger
+_LAST_RESORT = {"DejaVu Sans", "Bitstream Vera Sans", "FreeSans"}
+_BETTER = ("Inter", "Noto Sans", "Cantarell", "Ubuntu", "Open Sans", "Roboto", "Liberation Sans")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,19 @@ def stylesheet(colours: Tokens, body: int) -> str:
     return Template(text).substitute(asdict(colours) | sizes)
 
 
+def _readable(font: QFont) -> QFont:
+    """The system's font; a better one where the system has none of its own choice.
+
+    A bare Linux answers with the font of last resort, which is as wide as nobody would want it.
+    """
+    if QFontInfo(font).family() in _LAST_RESORT:
+        installed = set(QFontDatabase.families())
+        better = next((family for family in _BETTER if family in installed), None)
+        if better:
+            font.setFamily(better)
+    return font
+
+
 class Theme(QObject):
     """Keeps the application in the scheme that the system or the user asks for."""
 
@@ -135,7 +150,7 @@ class Theme(QObject):
         self._used: Tokens | None = None
         QDir.setSearchPaths("theme", [str(resources() / "theme")])
         app.setStyle("Fusion")
-        font = app.font()
+        font = _readable(app.font())
         self._body = max(_BODY, QFontInfo(font).pixelSize())
         font.setPixelSize(self._body)
         font.setFeature(QFont.Tag("tnum"), 1)  # digits of one width: nothing jumps

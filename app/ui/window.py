@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QCoreApplication, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QEvent, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QKeySequence, QResizeEvent, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 from typing_extensions import override
@@ -178,6 +178,13 @@ class Window(QMainWindow):
                     page="reports",
                 )
             )
+
+    @override
+    def changeEvent(self, event: QEvent) -> None:
+        """Back in front: commands may have made reports meanwhile."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self.isActiveWindow():
+            self._context.queue.refresh()
 
     @override
     def resizeEvent(self, event: QResizeEvent) -> None:

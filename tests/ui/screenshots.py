@@ -99,7 +99,8 @@ def main(folder: Path, font: str) -> None:
     os.environ["HOME"] = "/home/ada"  # paths as a reader would have them
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     app = QApplication([])
-    app.setFont(QFont(font, 10))
+    if font:
+        app.setFont(QFont(font, 10))
     preferences = Preferences(user_data() / "settings.ini")
     theme = Theme(app, "light")
     empty = Window(make_context(preferences, [sys.executable, str(FAKE), "steady"]))
@@ -128,4 +129,4 @@ def main(folder: Path, font: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "Inter")
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")

@@ -10,6 +10,7 @@ from app.core.events import Finished, Started
 from app.core.places import jobs_folder
 from app.core.store import JobStore
 from app.ui.pages.reports import ReportsPage
+from app.ui.table import ROW_ROLE
 from app.ui.widgets.samples import marked
 
 
@@ -66,9 +67,24 @@ def test_that_the_newest_result_is_on_top_and_shown(page, qtbot):
     store_result("2026-b", "Q8_0")
     shown = page()
     assert titles(shown) == ["2026-b to Q8_0", "2026-a to Q2_K"]
-    qtbot.waitUntil(lambda: "practically the original" in shown._outcomes.get("2026-b", ""))
+    qtbot.waitUntil(
+        lambda: "practically the original" in shown.entries.index(0, 0).data(ROW_ROLE).text
+    )
     shown.show_subject("2026-a")
     assert shown.view.verdict._word.text() == "Heavy loss"
+
+
+def test_that_the_results_of_one_model_are_compared(page, qtbot):
+    store_result("a", "Q2_K")
+    shown = page()
+    qtbot.waitUntil(lambda: shown.entries.index(0, 0).data(ROW_ROLE).text != "")
+    assert not shown.view.trade_off.isVisible()
+    store_result("b", "Q8_0")
+    shown.context.queue.refresh()
+    qtbot.waitUntil(shown.view.trade_off.isVisible)
+    text = shown.view.trade_off.accessibleDescription()
+    assert "Q2_K: 3.3 GB, KL 0.51" in text
+    assert "Q8_0: 8.7 GB, KL 0.0012" in text
 
 
 def test_that_a_job_that_finishes_appears_at_once(page, qtbot):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from PySide6.QtCore import QCoreApplication, QModelIndex, QRect, QSize, Qt, Slot
-from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QFrame,
@@ -37,8 +37,10 @@ from app.ui.theme import tokens
 from app.ui.widgets.empty import Empty
 from app.ui.widgets.problem_card import ProblemCard
 from app.ui.widgets.report_view import ReportView
+from app.ui.widgets.trade_off import Point
 
-_LIST = 248
+_LIST, _SLIM_LIST = 248, 208
+_NARROW = 900  # px of the page
 _ROW = 62
 
 
@@ -49,6 +51,15 @@ class Entry:
     job_id: str
     title: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the list and the comparison need of a report."""
+
+    text: str
+    source: str = ""
+    point: Point | None = None
 
 
 class ReportsPage(Page):
@@ -68,7 +79,7 @@ class ReportsPage(Page):
             Column(self.tr("Result"), lambda row: row.title, lambda row: row.title),
         )
         self.entries = TableModel(columns, key=lambda row: row.job_id, parent=self)
-        self._outcomes: dict[str, str] = {}
+        self._outcomes: dict[str, Outcome] = {}
         self._aside = Aside(self)
         self._aside.answered.connect(self._fill_outcomes)
         self._build()
@@ -151,6 +162,11 @@ class ReportsPage(Page):
         return widgets
 
     @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.list.setFixedWidth(_SLIM_LIST if self.width() < _NARROW else _LIST)
+
+    @override
     def show_subject(self, subject: object) -> None:
         place = self.entries.find(str(subject))
         if place is not None:
@@ -176,7 +192,8 @@ class ReportsPage(Page):
             self.list.setCurrentIndex(self.entries.index(place, 0))
 
     def _entry(self, job: Job) -> Entry:
-        return Entry(job.id, phrases.job_title(job), self._outcomes.get(job.id, ""))
+        known = self._outcomes.get(job.id)
+        return Entry(job.id, phrases.job_title(job), known.text if known else "")
 
     @Slot(object)
     def _on_changed(self, job: Job) -> None:
@@ -186,12 +203,25 @@ class ReportsPage(Page):
             self._list_all()
 
     @Slot(object)
-    def _fill_outcomes(self, found: dict[str, str]) -> None:
+    def _fill_outcomes(self, found: dict[str, Outcome]) -> None:
         self._outcomes |= found
         for job_id in found:
             job = self._queue.job(job_id)
             if job is not None and self.entries.find(job_id) is not None:
                 self.entries.put(self._entry(job))
+        self._compare()
+
+    def _compare(self) -> None:
+        """Show the chosen result among the others of its model."""
+        if self._report is None:
+            return
+        listed = {self._outcomes.get(job.id) for job in self._queue.jobs()}
+        points = [
+            known.point
+            for known in listed
+            if known and known.point and known.source == self._report.source
+        ]
+        self.view.show_others(points, self._job_id)
 
     @Slot(QModelIndex, QModelIndex)
     def _on_chosen(self, current: QModelIndex, _previous: QModelIndex) -> None:
@@ -207,6 +237,7 @@ class ReportsPage(Page):
             self.problem.show_problem(error.title, error.hint, error.details)
         else:
             self.view.show_report(self._report)
+            self._compare()
         self.problem.setVisible(self._report is None)
         self.view.setVisible(self._report is not None)
         for widget in self._actions[:-1]:
@@ -270,15 +301,20 @@ def _render(report: Report, kind: str) -> str:
     return to_html(report) if kind == "HTML" else to_markdown(report)
 
 
-def _outcomes(files: dict[str, str]) -> dict[str, str]:
-    """The results of several jobs in a few words each; runs beside the window."""
-    found = {}
-    for job_id, path in files.items():
-        try:
-            found[job_id] = phrases.outcome(load_report(Path(path)))
-        except BadModelFile:
-            found[job_id] = ""
-    return found
+def _outcomes(files: dict[str, str]) -> dict[str, Outcome]:
+    """The results of several jobs in short; runs beside the window."""
+    return {job_id: _outcome(job_id, Path(path)) for job_id, path in files.items()}
+
+
+def _outcome(job_id: str, path: Path) -> Outcome:
+    try:
+        report = load_report(path)
+    except BadModelFile:
+        return Outcome("")
+    point = None
+    if report.quality:
+        point = Point(job_id, report.preset, report.bytes_after, report.quality.kl_mean)
+    return Outcome(phrases.outcome(report), report.source, point)
 
 
 class _EntryPainter(QStyledItemDelegate):
@@ -311,4 +347,4 @@ class _EntryPainter(QStyledItemDelegate):
 
     @override
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(_LIST - 20, _ROW)
+        return QSize(_SLIM_LIST - 20, _ROW)

@@ -183,7 +183,7 @@ class FormatTable(QTableView):
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(_SUMMARY, QHeaderView.ResizeMode.Stretch)
         for column, width in (
-            (_FORMAT, 190), (_SIZE, 100), (_SHARE, 142), (_BITS, 68), (_QUALITY, 196),
+            (_FORMAT, 216), (_SIZE, 100), (_SHARE, 142), (_BITS, 68), (_QUALITY, 196),
         ):  # fmt: skip
             self.setColumnWidth(column, width)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import QDateTime, QLocale, Qt
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -17,6 +19,7 @@ from app.ui.widgets.part_bars import PartBars
 from app.ui.widgets.samples import Samples
 from app.ui.widgets.tensor_table import TensorTable
 from app.ui.widgets.text import ElidedLabel, label
+from app.ui.widgets.trade_off import Point, TradeOff
 
 _PICTURES = (
     ("done", "good"), ("done", "good"), ("done", "good"),
@@ -72,7 +75,7 @@ class VerdictCard(QFrame):
         before, after = quality.perplexity_before, quality.perplexity_after
         values = (
             (self.tr("Perplexity"), f"{_surprise(before)} → {_surprise(after)}"),
-            (self.tr("KL divergence, mean"), figure(quality.kl_mean)),
+            (self.tr("KL, mean"), figure(quality.kl_mean)),
             (self.tr("KL, worst 1 %"), figure(quality.kl_p99)),
             (self.tr("Same next word"), words.percent(quality.same_top)),
         )
@@ -95,12 +98,14 @@ class ReportView(QWidget):
         self.map_text = label("", "secondary", wrap=True)
         self.tensors = TensorTable()
         self.samples = Samples()
+        self.trade_off = TradeOff()
         self.notes = label("", "quiet", wrap=True)
         self._facts = QGridLayout()
         self._heads = {
             "parts": label(self.tr("Size by part"), "section"),
             "map": label(self.tr("Error by layer"), "section"),
             "tensors": label(self.tr("Tensors"), "section"),
+            "trade_off": label(self.tr("All results of this model"), "section"),
             "samples": label(self.tr("The same beginning, continued by both"), "section"),
         }
         self.map.pointed.connect(lambda text: self.map_text.setText(text or self.map.in_words()))
@@ -118,6 +123,7 @@ class ReportView(QWidget):
         for name, widgets in (
             ("parts", [self.parts]),
             ("map", [self.map, self.map_text]),
+            ("trade_off", [self.trade_off]),
             ("samples", [self.samples]),
             ("tensors", [self.tensors]),
         ):
@@ -164,6 +170,13 @@ class ReportView(QWidget):
         self._heads["map"].setVisible(bool(self.map.in_words()))
         self.map_text.setVisible(bool(self.map.in_words()))
         self._show_facts(report)
+
+    def show_others(self, points: Sequence[Point], current: str) -> None:
+        """Compare the measured results of the same model, where there are several."""
+        several = len(points) > 1
+        self._heads["trade_off"].setVisible(several)
+        self.trade_off.setVisible(several)
+        self.trade_off.show_points(points if several else (), current)
 
     def _show_facts(self, report: Report) -> None:
         clear(self._facts)
