@@ -125,5 +125,7 @@ def save_model(model: LlamaForCausalLM, folder: Path) -> None:
         top_k=40,
     )
     rounded.save_pretrained(folder)
+    # The weights are written for the owner alone, which would go into an installed package.
+    (folder / "model.safetensors").chmod(0o644)
     # transformers 5 writes newer spellings of these two; older loaders look for the classic ones.
     _update_json(folder / "config.json", rope_theta=ROPE_THETA, torch_dtype="bfloat16")
