@@ -37,7 +37,10 @@ class Memory:
 class Machine(QObject):
     """Memory is read here, often; the rest is asked of the `hardware` command, once."""
 
-    changed = Signal()
+    identified = Signal()
+    """Processor and graphics cards are known."""
+    refreshed = Signal()
+    """There is a new reading of the memory."""
 
     def __init__(self, command: list[str], parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -67,7 +70,7 @@ class Machine(QObject):
     @Slot()
     def _refresh(self) -> None:
         self.memory = _memory()
-        self.changed.emit()
+        self.refreshed.emit()
 
     @Slot(object)
     def _understand(self, answer: dict[str, Any]) -> None:
@@ -76,7 +79,7 @@ class Machine(QObject):
             self.cards = tuple(_card(row, place) for place, row in enumerate(answer["gpus"]))
         except (KeyError, TypeError, ValueError):
             return  # an unknown machine is shown without its parts
-        self.changed.emit()
+        self.identified.emit()
 
 
 def _card(row: dict[str, Any], place: int) -> Card:

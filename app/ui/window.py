@@ -80,7 +80,8 @@ class Window(QMainWindow):
         self.status.page_wanted.connect(self.open_page)
         context.desk.page_wanted.connect(self.open_page)
         context.desk.notice_wanted.connect(self.notices.tell)
-        context.machine.changed.connect(lambda: self.status.show_machine(context.machine))
+        for signal in (context.machine.identified, context.machine.refreshed):
+            signal.connect(lambda: self.status.show_machine(context.machine))
         queue = context.queue
         for signal in (queue.added, queue.changed, queue.removed, queue.settings_changed):
             signal.connect(self._show_jobs)

@@ -85,7 +85,7 @@ def render(app: QApplication, window: Window, folder: Path, scheme: str) -> None
                 window.grab().save(str(folder / f"{page}-advanced-{name}.png"))
                 window.page().escape()
             if page == "reports":
-                bar = window.page().view.parent().parent().parent().verticalScrollBar()
+                bar = window.page().area.verticalScrollBar()
                 for part in (1, 2):
                     bar.setValue(part * bar.pageStep())
                     pause(app, 0.2)

@@ -25,7 +25,7 @@ def page(qtbot, context, theme):
 @pytest.fixture
 def ready(page, qtbot):
     """The page with a model in it and everything checked."""
-    page.open_model(MODEL)
+    page.model.open(MODEL)
     qtbot.waitUntil(page.convert.isEnabled)
     return page
 
@@ -44,14 +44,14 @@ def type_path(qtbot, page, path):
 
 
 def test_that_the_empty_page_offers_the_first_step_and_nothing_else(page):
-    assert page.drop_zone.isVisible()
+    assert page.model.drop_zone.isVisible()
     assert not page.form.isVisible()
     assert not page.convert.isEnabled()
 
 
 def test_that_a_model_appears_with_its_qualities(ready):
-    assert "Qwen3" in ready.card.accessibleName()
-    assert "8.2 B weights" in ready.card.accessibleName()
+    assert "Qwen3" in ready.model.card.accessibleName()
+    assert "8.2 B weights" in ready.model.card.accessibleName()
     assert ["Q4_K_M", "5.0 GB", "31 %", "4.9", "small loss"] in [row[:5] for row in rows(ready)]
 
 
@@ -169,21 +169,21 @@ def test_that_escape_closes_the_advanced_panel(ready):
 
 
 def test_that_a_file_that_is_no_model_is_explained_and_another_can_be_taken(page, qtbot):
-    page.open_model("/models/broken")
-    qtbot.waitUntil(page.problem.isVisible)
-    assert "is not a model" in page.problem.accessibleName()
-    assert page.drop_zone.isVisible()
-    page.open_model(MODEL)
+    page.model.open("/models/broken")
+    qtbot.waitUntil(page.model.problem.isVisible)
+    assert "is not a model" in page.model.problem.accessibleName()
+    assert page.model.drop_zone.isVisible()
+    page.model.open(MODEL)
     qtbot.waitUntil(page.convert.isEnabled)
-    assert not page.problem.isVisible()
+    assert not page.model.problem.isVisible()
 
 
 def test_that_a_slow_model_shows_its_outline_and_gives_way_to_another(page, qtbot):
-    page.open_model("/models/slow")
-    qtbot.waitUntil(page.skeleton.isVisible)
-    page.open_model(MODEL)
+    page.model.open("/models/slow")
+    qtbot.waitUntil(page.model.skeleton.isVisible)
+    page.model.open(MODEL)
     qtbot.waitUntil(page.convert.isEnabled)
-    assert not page.skeleton.isVisible()
+    assert not page.model.skeleton.isVisible()
 
 
 def test_that_a_dropped_file_stands_for_its_checkpoint(page, qtbot):
@@ -196,15 +196,15 @@ def test_that_a_dropped_file_stands_for_its_checkpoint(page, qtbot):
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    page.drop_zone.dropEvent(drop)
+    page.model.drop_zone.dropEvent(drop)
     qtbot.waitUntil(page.convert.isEnabled)
     assert page.context.preferences.recent == [MODEL]
 
 
 def test_that_recent_models_are_offered(ready):
     ready.context.preferences.remember_model("/models/Other-1.5B")
-    ready.card.change.menu().aboutToShow.emit()
-    assert "Other-1.5B" in [action.text() for action in ready.card.change.menu().actions()]
+    ready.model.card.change.menu().aboutToShow.emit()
+    assert "Other-1.5B" in [action.text() for action in ready.model.card.change.menu().actions()]
 
 
 def test_that_graphics_cards_are_offered_when_they_are_known(ready, qtbot):

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from PySide6.QtCore import QCoreApplication, Qt, QTimer, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.core import words
-from app.core.errors import AppError
 from app.core.job import Job, new_id
-from app.core.model import FormatChoice, Inspection
+from app.core.model import FormatChoice
 from app.core.names import result_name
-from app.core.places import sample_model
 from app.core.recipe import Recipe
 from app.ui.context import Context, Notice
 from app.ui.icons import Button, Picture
 from app.ui.page import Page, section
-from app.ui.probe import Probe
 from app.ui.target import Target
 from app.ui.widgets.advanced import AdvancedPanel, Options
 from app.ui.widgets.choice_notes import ChoiceNotes
-from app.ui.widgets.drop_zone import DropZone, dropped_path
+from app.ui.widgets.drop_zone import dropped_path
 from app.ui.widgets.format_table import FormatTable
-from app.ui.widgets.model_card import ModelCard, Skeleton
-from app.ui.widgets.problem_card import ProblemCard
+from app.ui.widgets.model_field import ModelField
 from app.ui.widgets.target_field import TargetField
 from app.ui.widgets.text import ElidedLabel
-
-_SKELETON_MS = 200
 
 
 class ConvertPage(Page):
@@ -44,18 +38,11 @@ class ConvertPage(Page):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._inspection: Inspection | None = None
-        self._path = ""
         self._suggested = True  # the target's name is still ours
-        self._probe = Probe([*context.command], self)
-        self._probe.answered.connect(self._understand)
-        self._probe.failed.connect(self._explain)
-        self._waiting = QTimer(self, interval=_SKELETON_MS, singleShot=True)
-        self._waiting.timeout.connect(self._show_skeleton)
         self.setAcceptDrops(True)
         self._build()
         self._connect()
-        self._show_only(self.drop_zone)
+        self._refresh()
 
     @override
     @classmethod
@@ -73,13 +60,7 @@ class ConvertPage(Page):
         )
 
     def _build(self) -> None:
-        self.drop_zone = DropZone()
-        self.skeleton = Skeleton()
-        self.problem = ProblemCard()
-        other = Button(self.tr("Choose another model"))
-        other.clicked.connect(self.choose_folder)
-        self.problem.add_action(other)
-        self.card = ModelCard()
+        self.model = ModelField([*self.context.command], self.context.preferences)
         self.formats = FormatTable()
         self.all = Button("", "link")
         self.all.setCheckable(True)
@@ -105,8 +86,8 @@ class ConvertPage(Page):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 24)
         column.setSpacing(8)
-        for widget in (self.problem, self.drop_zone, self.skeleton, self.card, self.form):
-            column.addWidget(widget)
+        column.addWidget(self.model)
+        column.addWidget(self.form)
         column.addStretch()
         self.area = self.add_scrolled(content)
         self.add_footer(self._footer())
@@ -129,11 +110,7 @@ class ConvertPage(Page):
         return footer
 
     def _connect(self) -> None:
-        self.drop_zone.folder_wanted.connect(self.choose_folder)
-        self.drop_zone.file_wanted.connect(self.choose_file)
-        self.drop_zone.sample_wanted.connect(self.use_sample)
-        self.drop_zone.chosen.connect(self.open_model)
-        self.card.change.menu().aboutToShow.connect(self._fill_menu)
+        self.model.changed.connect(self._on_model)
         self.formats.chosen.connect(self._on_choice)
         self.all.toggled.connect(self._show_all)
         self.target.checked.connect(self._refresh)
@@ -142,97 +119,30 @@ class ConvertPage(Page):
         self.advanced.changed.connect(self._refresh)
         self.advanced.copy_wanted.connect(self._copy_command)
         self.convert.clicked.connect(self.primary)
-        self.context.machine.changed.connect(self._on_machine)
+        self.context.machine.identified.connect(self._on_machine)
         self.context.preferences.changed.connect(self._on_preference)
         self._on_machine()
         self._on_preference("threads")
 
     # Choosing a model
 
-    @Slot()
-    def choose_folder(self) -> None:
-        """Ask for a checkpoint's folder."""
-        path = QFileDialog.getExistingDirectory(self, self.tr("Choose a model's folder"))
-        if path:
-            self.open_model(path)
-
-    @Slot()
-    def choose_file(self) -> None:
-        """Ask for a single-file model."""
-        kinds = self.tr("Models (*.gguf *.safetensors)")
-        path, _ = QFileDialog.getOpenFileName(self, self.tr("Choose a model's file"), "", kinds)
-        if path:
-            self.open_model(path)
-
-    @Slot()
-    def use_sample(self) -> None:
-        """Take the small model that comes with the application."""
-        self.open_model(str(sample_model()))
-
-    @Slot(str)
-    def open_model(self, path: str) -> None:
-        """Look at a model; everything else follows when the answer is there."""
-        place = Path(path)
-        # A checkpoint is its folder; one of its files stands for all of them.
-        self._path = str(place.parent if place.suffix == ".safetensors" else place)
-        self._inspection = None
-        self._waiting.start()
-        self._probe.ask("inspect", self._path, "--json")
-        self._refresh()
-
     @override
     def show_subject(self, subject: object) -> None:
         if isinstance(subject, str):
-            self.open_model(subject)
+            self.model.open(subject)
+
+    @override
+    def open_dialog(self) -> None:
+        self.model.choose_folder()
 
     @Slot()
-    def _show_skeleton(self) -> None:
-        self.skeleton.show_path(self._path)
-        self._show_only(self.skeleton)
-
-    @Slot(object)
-    def _understand(self, answer: dict[str, Any]) -> None:
-        try:
-            inspection = Inspection.from_json(answer)
-        except ValueError as error:
-            self._explain(AppError("This model could not be read.", details=str(error)))
-            return
-        self._waiting.stop()
-        self._inspection = inspection
-        self._suggested = True
-        self.context.preferences.remember_model(self._path)
-        self.card.show_model(inspection.model)
-        self.formats.show_choices(inspection.choices, inspection.model.nbytes)
-        self._label_all()
-        self._show_only(self.card, self.form)
+    def _on_model(self) -> None:
+        found = self.model.inspection
+        if found is not None:
+            self._suggested = True
+            self.formats.show_choices(found.choices, found.model.nbytes)
+            self._label_all()
         self._refresh()
-
-    @Slot(object)
-    def _explain(self, error: AppError) -> None:
-        self._waiting.stop()
-        self.context.preferences.forget_model(self._path)
-        self.problem.show_problem(error.title, error.hint, error.details)
-        self._show_only(self.problem, self.drop_zone)
-        self._refresh()
-
-    def _show_only(self, *wanted: QWidget) -> None:
-        for widget in (self.drop_zone, self.skeleton, self.problem, self.card, self.form):
-            widget.setVisible(widget in wanted)
-
-    @Slot()
-    def _fill_menu(self) -> None:
-        menu = self.card.change.menu()
-        menu.clear()
-        menu.addAction(self.tr("Choose folder"), self.choose_folder)
-        menu.addAction(self.tr("Choose file"), self.choose_file)
-        menu.addAction(self.tr("Use the sample"), self.use_sample)
-        others = [path for path in self.context.preferences.recent if path != self._path]
-        if others:
-            menu.addSeparator()
-        for path in others:
-            menu.addAction(Path(path).name).triggered.connect(
-                lambda _checked=False, path=path: self.open_model(path)
-            )
 
     @override
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -242,7 +152,7 @@ class ConvertPage(Page):
     @override
     def dropEvent(self, event: QDropEvent) -> None:
         event.acceptProposedAction()
-        self.open_model(dropped_path(event))
+        self.model.open(dropped_path(event))
 
     # Choosing a quality and a place
 
@@ -260,18 +170,18 @@ class ConvertPage(Page):
         if self.all.isChecked():
             self.all.setText(self.tr("Show fewer"))
         else:
-            assert self._inspection is not None
-            self.all.setText(self.tr("Show all {}").format(len(self._inspection.choices)))
+            assert self.model.inspection is not None
+            self.all.setText(self.tr("Show all {}").format(len(self.model.inspection.choices)))
         self.all.setVisible(self.all.isChecked() or self.formats.hidden_rows > 0)
 
     def _look_at_target(self) -> None:
         choice = self.formats.choice()
-        if self._inspection is None or choice is None:
+        if self.model.inspection is None or choice is None:
             return
         path = self.target.path
         if self._suggested or not path:
             folder = Path(self.context.preferences.output_folder)
-            name = result_name(self._inspection.model.name, choice.preset, choice.extension)
+            name = result_name(self.model.inspection.model.name, choice.preset, choice.extension)
             path = str(folder / name)
         waiting = (job.target for job in self.context.queue.jobs() if not job.state.is_final)
         self.target.look_at(
@@ -279,7 +189,7 @@ class ConvertPage(Page):
                 path=path,
                 extension=choice.extension,
                 nbytes=choice.nbytes,
-                source=self._path,
+                source=self.model.path,
                 taken=frozenset(waiting),
                 is_suggestion=self._suggested,
             )
@@ -291,7 +201,7 @@ class ConvertPage(Page):
 
     @Slot(bool)
     def _show_advanced(self, opened: bool) -> None:
-        self.advanced.setVisible(opened and self._inspection is not None)
+        self.advanced.setVisible(opened and self.model.inspection is not None)
         if opened:
             QTimer.singleShot(0, self, lambda: self.area.ensureWidgetVisible(self.advanced))
 
@@ -313,8 +223,9 @@ class ConvertPage(Page):
     @Slot()
     def _refresh(self) -> None:
         """Say below what pressing the button would do, or why it cannot be pressed."""
-        choice = self.formats.choice() if self._inspection else None
+        choice = self.formats.choice() if self.model.inspection else None
         ready = choice is not None and self.target.is_ready
+        self.form.setVisible(self.model.is_known)
         self.convert.setEnabled(ready)
         self.more.setEnabled(choice is not None)
         self.advanced.setVisible(choice is not None and self.more.isChecked())
@@ -327,9 +238,9 @@ class ConvertPage(Page):
             self.advanced.set_command(self._command_line())
 
     def _promise(self, choice: FormatChoice | None) -> str:
-        if choice is None or self._inspection is None:
+        if choice is None or self.model.inspection is None:
             return ""
-        before, after = self._inspection.model.nbytes, choice.nbytes
+        before, after = self.model.inspection.model.nbytes, choice.nbytes
         share = 100 * after / max(1, before)
         return self.tr("{} to {}, {:.0f} % of the original").format(
             words.size(before), words.size(after), share
@@ -338,7 +249,7 @@ class ConvertPage(Page):
     @override
     @Slot()
     def primary(self) -> None:
-        choice = self.formats.choice() if self._inspection else None
+        choice = self.formats.choice() if self.model.inspection else None
         if choice is None or not self.target.is_ready:
             return
         job = self._job(choice)
@@ -357,7 +268,7 @@ class ConvertPage(Page):
         options = self.advanced.options
         return Job(
             id=new_id(),
-            source=self._path,
+            source=self.model.path,
             target=self.target.path,
             recipe=Recipe(choice.preset, pure=options.pure),
             device=options.device,
@@ -370,7 +281,7 @@ class ConvertPage(Page):
         choice = self.formats.choice()
         assert choice is not None
         options = self.advanced.options
-        parts = ["nibble", "quantize", self._path, "--format", choice.preset]
+        parts = ["nibble", "quantize", self.model.path, "--format", choice.preset]
         parts += ["--out", self.target.path]
         parts += ["--device", options.device] if options.device != "cpu" else []
         parts += ["--threads", str(options.threads)] if options.threads else []
@@ -391,9 +302,5 @@ class ConvertPage(Page):
         return opened
 
     @override
-    def open_dialog(self) -> None:
-        self.choose_folder()
-
-    @override
     def leave(self) -> None:
-        self._probe.close()
+        self.model.close_probe()
