@@ -104,7 +104,7 @@ def test_that_the_notes_say_what_the_odd_rows_cost(source):
     plan = FORMATS["gguf"].prepare(tiny_models.open_model(folder)).plan(Recipe("Q4_K_S"))
     assert {t.encoding for t in plan.fallbacks} == {"Q5_0", "Q5_1", "Q8_0", "F16"}
     assert any(
-        note.startswith("1 of 39 tensors have rows that do not divide by 256 and use Q8_0")
+        note.startswith("1 of 39 tensors has rows that do not divide by 256: Q8_0 instead of Q6_K")
         for note in plan.notes
     ), plan.notes
 

@@ -137,8 +137,8 @@ def _fallback_notes(tensors: Sequence[PlannedTensor]) -> tuple[str, ...]:
         if tensor.wanted:
             groups.setdefault((tensor.wanted, tensor.encoding), []).append(tensor)
     return tuple(
-        f"{len(group)} of {len(tensors)} tensors have rows that do not divide by "
-        f"{_block(wanted).block} and use {encoding} instead of {wanted}: "
+        f"{len(group)} of {len(tensors)} tensors {'has' if len(group) == 1 else 'have'} rows that "
+        f"do not divide by {_block(wanted).block}: {encoding} instead of {wanted}, "
         f"{size(sum(_extra_bytes(tensor) for tensor in group))} more."
         for (wanted, encoding), group in groups.items()
     )

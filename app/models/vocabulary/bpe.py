@@ -93,5 +93,5 @@ def put_added(
         tokens.put(number, token, kind)
     if not dropped:
         return ()
-    text = f"{dropped} added tokens that the model has no numbers for are left out."
+    text = f"Added tokens that the model has no numbers for are left out: {dropped}."
     return (text,)

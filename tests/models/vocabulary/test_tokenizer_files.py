@@ -65,7 +65,7 @@ def test_that_added_tokens_beyond_the_embedding_are_left_out_and_said(tokenizer,
     tokenizer["added_tokens"].append({"id": SIZE, "content": "<more>", "special": True})
     vocabulary = read(tmp_path, tokenizer)
     assert len(vocabulary.tokens) == SIZE
-    assert vocabulary.notes == ("1 added tokens that the model has no numbers for are left out.",)
+    assert vocabulary.notes == ("Added tokens that the model has no numbers for are left out: 1.",)
 
 
 @pytest.mark.parametrize(
