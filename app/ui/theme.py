@@ -138,6 +138,10 @@ def _readable(font: QFont) -> QFont:
     return font
 
 
+def _system_is_dark(app: QApplication) -> bool:
+    return app.styleHints().colorScheme() == Qt.ColorScheme.Dark
+
+
 class Theme(QObject):
     """Keeps the application in the scheme that the system or the user asks for."""
 
@@ -166,9 +170,9 @@ class Theme(QObject):
         self._apply()
 
     def _apply(self) -> None:
-        dark = self._app.styleHints().colorScheme() == Qt.ColorScheme.Dark
-        if self._appearance != "system":  # a platform may be unable to force a scheme
-            dark = self._appearance == "dark"
+        dark = self._appearance == "dark"  # a platform may be unable to force a scheme
+        if self._appearance == "system":
+            dark = _system_is_dark(self._app)
         colours = DARK if dark else LIGHT
         if colours is self._used:  # the system may say the same thing twice
             return

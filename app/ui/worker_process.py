@@ -189,7 +189,7 @@ _CAUSES = {
 _UNKNOWN = (
     "crash",
     "The conversion ended unexpectedly.",
-    "Try again; it goes on where it stood. If it ends again, send us the log.",
+    "Try again; it goes on where it stood. If it ends again, its log says more.",
 )
 _HUNG = (
     "hang",

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtWidgets import QPushButton
 
 from app.core.job import State
 from app.core.model import FormatChoice, Inspection
@@ -199,6 +200,22 @@ def test_that_a_dropped_file_stands_for_its_checkpoint(page, qtbot):
     page.model.drop_zone.dropEvent(drop)
     qtbot.waitUntil(page.convert.isEnabled)
     assert page.context.preferences.recent == [MODEL]
+
+
+def test_that_the_empty_page_offers_the_models_of_last_time(qtbot, context, theme):
+    services = context()
+    services.preferences.remember_model(MODEL)
+    page = ConvertPage(services)
+    qtbot.addWidget(page)
+    page.show()
+    (button,) = [
+        button
+        for button in page.model.drop_zone.findChildren(QPushButton)
+        if button.text() == "Qwen3-8B"
+    ]
+    button.click()
+    qtbot.waitUntil(page.convert.isEnabled)
+    page.leave()
 
 
 def test_that_recent_models_are_offered(ready):

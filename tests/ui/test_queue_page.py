@@ -1,6 +1,7 @@
 import pytest
 from fake_jobs import make_job
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QMimeData, QPointF, Qt
+from PySide6.QtGui import QDragMoveEvent, QDropEvent
 from PySide6.QtWidgets import QPlainTextEdit
 
 from app.core.events import Failed, Finished, Started
@@ -117,6 +118,33 @@ def test_that_waiting_jobs_change_places_by_keyboard_and_by_drop(page, qtbot):
     assert order(shown, shown.active) == ["b", "c", "a"]
     shown.active.moved.emit("b", "")
     assert order(shown, shown.active) == ["c", "a", "b"]
+
+
+def test_that_a_dragged_job_lands_where_it_is_dropped(page):
+    shown = page()
+    shown.pause.click()
+    for name in "abc":
+        shown.context.queue.submit(make_job(name))
+    shown.resize(900, 600)
+    shown.active.layout().activate()
+    data = QMimeData()
+    data.setData("application/x-nibble-job", b"c")
+    top = QPointF(row(shown, "a").geometry().center()) - QPointF(0, 5)
+    none = (Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    move = QDragMoveEvent(top.toPoint(), Qt.DropAction.MoveAction, data, *none)
+    shown.active.dragMoveEvent(move)
+    assert move.isAccepted()
+    assert shown.active._line.isVisible()
+    shown.active.dropEvent(QDropEvent(top, Qt.DropAction.MoveAction, data, *none))
+    assert order(shown, shown.active) == ["c", "a", "b"]
+    assert not shown.active._line.isVisible()
+
+
+def test_that_the_window_can_be_told_to_close_when_all_is_done(page, qtbot):
+    shown = page("succeed")
+    shown.quit_after.setChecked(True)
+    shown.context.queue.submit(make_job("a"))
+    qtbot.waitUntil(lambda: not shown.isVisible())
 
 
 def test_that_pausing_says_so(page):

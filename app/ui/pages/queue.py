@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from PySide6.QtCore import QCoreApplication, Qt, Slot
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.core.errors import BadModelFile
@@ -15,7 +15,7 @@ from app.core.report import load_report
 from app.core.store import QueueSettings
 from app.ui import phrases
 from app.ui.context import Context, Notice
-from app.ui.icons import Button
+from app.ui.icons import Button, IconButton
 from app.ui.page import Page, section
 from app.ui.widgets.empty import Empty
 from app.ui.widgets.job_row import JobRow
@@ -38,9 +38,14 @@ class QueuePage(Page):
         self.pause = Button(self.tr("Pause queue"), icon_name="pause")
         self.pause.setCheckable(True)
         self.stop_after = QCheckBox(self.tr("Finish this one, then stop"))
+        self.more = IconButton("more", self.tr("More"))
+        self.more.setMenu(QMenu(self.more))
+        self.more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
+        self.quit_after = self.more.menu().addAction(self.tr("Quit Nibble when all is done"))
+        self.quit_after.setCheckable(True)
         place = self.header.count() - 1  # before the help button
-        self.header.insertWidget(place, self.stop_after)
-        self.header.insertWidget(place + 1, self.pause)
+        for offset, widget in enumerate((self.stop_after, self.pause, self.more)):
+            self.header.insertWidget(place + offset, widget)
         self._build()
         self.pause.toggled.connect(self._queue.set_paused)
         self.stop_after.toggled.connect(self._queue.set_stop_after_current)
@@ -49,6 +54,7 @@ class QueuePage(Page):
         self._queue.removed.connect(self._on_removed)
         self._queue.reordered.connect(self._arrange)
         self._queue.settings_changed.connect(self._show_settings)
+        self._queue.emptied.connect(self._on_emptied)
         for job in self._queue.jobs():
             self._on_added(job)
         self._show_settings(self._queue.settings)
@@ -180,6 +186,11 @@ class QueuePage(Page):
         self.pause.setText(self.tr("Go on") if settings.paused else self.tr("Pause queue"))
         self.pause.set_icon("play" if settings.paused else "pause")
         self._paused_note.setVisible(settings.paused)
+
+    @Slot()
+    def _on_emptied(self) -> None:
+        if self.quit_after.isChecked():
+            self.window().close()
 
     @Slot(str, str)
     def _on_wish(self, wish: str, job_id: str) -> None:

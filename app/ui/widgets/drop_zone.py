@@ -10,7 +10,10 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.ui.icons import Button, Picture
+from app.ui.widgets.clear import clear
 from app.ui.widgets.text import label, set_role
+
+_RECENT = 4
 
 
 def dropped_path(event: QDragEnterEvent | QDropEvent) -> str:
@@ -44,6 +47,24 @@ class DropZone(QFrame):
         layout.addWidget(label(what, "quiet"), 0, centre)
         layout.addSpacing(12)
         layout.addLayout(self._buttons())
+        self._recent = QHBoxLayout()
+        self._recent.setSpacing(16)
+        layout.addSpacing(8)
+        layout.addLayout(self._recent)
+
+    def show_recent(self, paths: list[str]) -> None:
+        """Offer these models below the buttons."""
+        clear(self._recent)
+        if not paths:
+            return
+        self._recent.addStretch()
+        self._recent.addWidget(label(self.tr("Recent:"), "quiet"))
+        for path in paths[:_RECENT]:
+            button = Button(Path(path).name, "link")
+            button.setToolTip(path)
+            button.clicked.connect(lambda _checked=False, path=path: self.chosen.emit(path))
+            self._recent.addWidget(button)
+        self._recent.addStretch()
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -7,7 +7,6 @@ from pathlib import Path
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
-    QFrame,
     QHBoxLayout,
     QLabel,
     QMenu,
@@ -23,7 +22,7 @@ from app.ui import phrases
 from app.ui.desktop import show_in_folder
 from app.ui.icons import Button, IconButton, Picture
 from app.ui.widgets.problem_card import ProblemCard
-from app.ui.widgets.reorder import Grip
+from app.ui.widgets.reorder import Row
 from app.ui.widgets.text import ElidedLabel, label
 
 _PICTURES = {
@@ -38,20 +37,18 @@ _STEPS = 1000
 _LOG_TAIL = 64_000  # bytes shown of a log
 
 
-class JobRow(QFrame):
+class JobRow(Row):
     """Shows a job; every wish of the user goes out as `wished`."""
 
     wished = Signal(str, str)
     """What is wanted ("cancel", "retry", "remove", "report", "up", "down", "first"), job id."""
 
     def __init__(self, job: Job, log_file: Path, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.key = job.id
+        super().__init__(job.id, parent)
         self._job = job
         self._log_file = log_file
         self.setProperty("role", "card")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.grip = Grip(job.id, self)
         self._picture = Picture("waiting", "secondary", 22)
         self.name = ElidedLabel(role="strong")
         self.text = ElidedLabel(role="secondary")

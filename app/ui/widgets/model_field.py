@@ -114,7 +114,8 @@ class ModelField(QWidget):
             self._explain(AppError(title, details=str(error)))
             return
         self._waiting.stop()
-        self._preferences.remember_model(self.path)
+        if self.path != str(sample_model()):  # it has a button of its own
+            self._preferences.remember_model(self.path)
         self.card.show_model(self.inspection.model)
         self._show_only(self.card)
         self.changed.emit()
@@ -130,6 +131,8 @@ class ModelField(QWidget):
     def _show_only(self, *wanted: QWidget) -> None:
         for widget in (self.problem, self.drop_zone, self.skeleton, self.card):
             widget.setVisible(widget in wanted)
+        if self.drop_zone in wanted:
+            self.drop_zone.show_recent(self._preferences.recent)
 
     @Slot()
     def _fill_menu(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from PySide6.QtCore import QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import (
@@ -26,9 +25,9 @@ _MIME = "application/x-nibble-job"
 class Grip(Picture):
     """What a row is dragged by."""
 
-    def __init__(self, key: str, row: QWidget) -> None:
+    def __init__(self, row: Row) -> None:
         super().__init__("grip", "control", 18, row)
-        self._key, self._row = key, row
+        self._row = row
         self._start = QPoint()
         self.setCursor(Qt.CursorShape.OpenHandCursor)
         self.setToolTip(self.tr("Drag to change the order (Alt+Up, Alt+Down)"))
@@ -44,16 +43,19 @@ class Grip(Picture):
             return
         drag = QDrag(self)
         data = QMimeData()
-        data.setData(_MIME, self._key.encode())
+        data.setData(_MIME, self._row.key.encode())
         drag.setMimeData(data)
         drag.setPixmap(self._row.grab())
         drag.exec(Qt.DropAction.MoveAction)
 
 
-class Row(Protocol):
+class Row(QFrame):
     """What stands in the column."""
 
-    key: str
+    def __init__(self, key: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.key = key
+        self.grip = Grip(self)
 
 
 class ReorderColumn(QWidget):
@@ -65,14 +67,14 @@ class ReorderColumn(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAcceptDrops(True)
-        self._rows: list[QWidget] = []
+        self._rows: list[Row] = []
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
         self._line = QFrame(self)
         self._line.hide()
 
-    def set_rows(self, rows: Sequence[QWidget]) -> None:
+    def set_rows(self, rows: Sequence[Row]) -> None:
         """Show these in this order; does nothing when they already stand so."""
         if list(rows) == self._rows:
             return
@@ -108,8 +110,8 @@ class ReorderColumn(QWidget):
         below = self._row_below(event.position().toPoint())
         key = bytes(event.mimeData().data(_MIME).data()).decode()
         event.acceptProposedAction()
-        self.moved.emit(key, getattr(below, "key", ""))
+        self.moved.emit(key, below.key if below else "")
 
-    def _row_below(self, place: QPoint) -> QWidget | None:
+    def _row_below(self, place: QPoint) -> Row | None:
         """The first row whose middle is under `place`."""
         return next((row for row in self._rows if row.geometry().center().y() > place.y()), None)
