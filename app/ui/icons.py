@@ -7,7 +7,7 @@ from functools import lru_cache
 from PySide6.QtCore import QByteArray, QEvent, QRectF, QSize, Qt
 from PySide6.QtGui import QIcon, QPainter, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from typing_extensions import override
 
 from app.core.places import resources
@@ -83,28 +83,6 @@ class Picture(QLabel):
             self._draw()
 
 
-class IconButton(QToolButton):
-    """A button that is only an icon; `label` is its tip and its accessible name."""
-
-    def __init__(self, name: str, label: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._name = name
-        self.setProperty("role", "quiet")
-        self.setIconSize(QSize(18, 18))
-        self.setToolTip(label)
-        self.setAccessibleName(label)
-        self._draw()
-
-    def _draw(self) -> None:
-        self.setIcon(icon(self._name, tokens().secondary))
-
-    @override
-    def changeEvent(self, event: QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange:
-            self._draw()
-
-
 class Button(QPushButton):
     """A push button with a role from the stylesheet and, if named, an icon before its text."""
 
@@ -133,3 +111,17 @@ class Button(QPushButton):
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange:
             self._draw()
+
+
+class IconButton(Button):
+    """A button that is only an icon; `label` is its tip and its accessible name."""
+
+    def __init__(self, name: str, label: str, parent: QWidget | None = None) -> None:
+        super().__init__("", "icon", name, parent)
+        self.setIconSize(QSize(_SIDE, _SIDE))
+        self.setToolTip(label)
+        self.setAccessibleName(label)
+
+    @override
+    def _draw(self) -> None:
+        self.setIcon(icon(self._name, tokens().secondary))

@@ -1,10 +1,12 @@
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor
 
+import app.ui
 from app.core.places import resources
 from app.ui import theme as theme_module
 from app.ui.icons import app_icon, pixmap
@@ -93,6 +95,11 @@ def test_that_an_icon_is_drawn_in_the_colour_it_is_given(qapp, name):
         assert all(point.red() > 200 and point.green() < 60 for point in drawn)
         text = (resources() / "icons" / f"{name}.svg").read_text()
         assert 'stroke-width="1.5"' in text
+
+
+def test_that_no_icon_is_left_over():
+    sources = "".join(file.read_text() for file in Path(app.ui.__file__).parent.rglob("*.py"))
+    assert [name for name in ICONS if f'"{name}"' not in sources] == []
 
 
 def test_that_the_icon_of_the_application_is_not_a_blot_at_16_pixels(qapp):

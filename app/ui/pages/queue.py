@@ -40,7 +40,6 @@ class QueuePage(Page):
         self.stop_after = QCheckBox(self.tr("Finish this one, then stop"))
         self.more = IconButton("more", self.tr("More"))
         self.more.setMenu(QMenu(self.more))
-        self.more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
         self.quit_after = self.more.menu().addAction(self.tr("Quit Nibble when all is done"))
         self.quit_after.setCheckable(True)
         place = self.header.count() - 1  # before the help button

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from app.ui.icons import Button
@@ -10,8 +10,6 @@ from app.ui.icons import Button
 
 class Folding(QWidget):
     """A link-like button and, under it, what it unfolds."""
-
-    toggled = Signal(bool)
 
     def __init__(self, title: str, content: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -22,13 +20,8 @@ class Folding(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        row = QVBoxLayout()
-        row.addWidget(self.button)
-        layout.addLayout(row)
+        layout.addWidget(self.button, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(content)
-        self.button.setSizePolicy(
-            self.button.sizePolicy().Policy.Maximum, self.button.sizePolicy().Policy.Fixed
-        )
         content.hide()
 
     def set_title(self, title: str) -> None:
@@ -38,4 +31,3 @@ class Folding(QWidget):
     def _show(self, opened: bool) -> None:
         self._content.setVisible(opened)
         self.button.set_icon("chevron-down" if opened else "chevron-right")
-        self.toggled.emit(opened)

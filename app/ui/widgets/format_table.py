@@ -12,7 +12,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QColor, QFont, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -167,7 +167,7 @@ class FormatTable(QTableView):
             ),
             Column(
                 self.tr("Quality"),
-                lambda row: self.tr("not possible") if row.problem else row.quality,
+                self._quality,
                 lambda row: row.bits_per_weight,
             ),
             Column(
@@ -176,6 +176,12 @@ class FormatTable(QTableView):
                 lambda row: row.summary,
             ),
         )
+
+    def _quality(self, row: FormatChoice) -> str:
+        if row.problem is None:
+            return row.quality
+        # Where there is no room for the sentences, the reason stands here.
+        return row.problem.title if self.isColumnHidden(_SUMMARY) else self.tr("not possible")
 
     def _set_widths(self) -> None:
         header = self.horizontalHeader()
@@ -228,10 +234,11 @@ class _Painter(QStyledItemDelegate):
         if index.column() == _SHARE:
             self._paint_bar(painter, place, choice)
         elif index.column() == _FORMAT and choice.recommended:
-            colours = tokens()
-            painter.setPen(QColor(colours.accent))
-            text = "★ " + _tr("recommended")
-            painter.drawText(place.adjusted(0, 0, -10, 0), _RIGHT, text)
+            bold = QFont(option.font)
+            bold.setWeight(QFont.Weight.DemiBold)
+            after = QFontMetrics(bold).horizontalAdvance(choice.preset) + 28
+            painter.setPen(QColor(tokens().accent))
+            painter.drawText(place.adjusted(after, 0, 0, 0), _LEFT, "★ " + _tr("recommended"))
         painter.restore()
 
     def _paint_bar(self, painter: QPainter, place: QRect, choice: FormatChoice) -> None:
@@ -251,4 +258,4 @@ class _Painter(QStyledItemDelegate):
         return QSize(super().sizeHint(option, index).width(), _ROW)
 
 
-_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

@@ -60,7 +60,6 @@ class JobRow(Row):
         self.action.clicked.connect(lambda: self.wished.emit(self._main_wish()[0], self.key))
         self.more = IconButton("more", self.tr("More"))
         self.more.setMenu(QMenu(self.more))
-        self.more.setPopupMode(IconButton.ToolButtonPopupMode.InstantPopup)
         self.more.menu().aboutToShow.connect(self._fill_menu)
         self.problem = ProblemCard(flat=True)
         self._again = Button(self.tr("Try again"), icon_name="retry")
