@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from app.core.machine import Space
+from app.core.machine import Gpu
 
 
 class Vendor(ABC):
@@ -14,5 +14,5 @@ class Vendor(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def probe(self) -> list[Space]:
+    def probe(self) -> list[Gpu]:
         """The cards with their memory; empty where there is none or no driver answers."""

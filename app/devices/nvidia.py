@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from app.core.machine import Space
+from app.core.machine import Gpu
 from app.devices.base import Vendor
 
 
@@ -16,7 +16,7 @@ class Nvidia(Vendor):
     name: ClassVar[str] = "nvidia"
 
     @override
-    def probe(self) -> list[Space]:
+    def probe(self) -> list[Gpu]:
         try:
             import pynvml
         except ImportError:
@@ -33,7 +33,13 @@ class Nvidia(Vendor):
             pynvml.nvmlShutdown()
 
     @staticmethod
-    def _card(pynvml, index: int) -> Space:  # type: ignore[no-untyped-def]  # it has no types
+    def _card(pynvml, index: int) -> Gpu:  # type: ignore[no-untyped-def]  # it has no types
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        return Space(pynvml.nvmlDeviceGetName(handle), memory.total, memory.free)
+        name, capability = (
+            pynvml.nvmlDeviceGetName(handle),
+            pynvml.nvmlDeviceGetCudaComputeCapability(handle),
+        )
+        return Gpu(
+            name, "nvidia", f"cuda:{index}", memory.total, memory.free, capability=tuple(capability)
+        )
