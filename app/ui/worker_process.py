@@ -180,6 +180,16 @@ _CAUSES = {
         "A file was changed or became unreachable while it was being read.",
         "Check that the disk is still connected and that nothing else writes to the model.",
     ),
+    11: (
+        "crash",
+        "A part of Nibble crashed while it worked on this model.",
+        "Try again; it goes on where it stood. If it crashes again, its log says more.",
+    ),
+    4: (
+        "processor",
+        "This processor lacks an instruction that the conversion needs.",
+        "Install Nibble's version for your processor, or update PyTorch.",
+    ),
     15: (
         "stopped",
         "Another program ended the conversion.",

@@ -182,6 +182,8 @@ def test_that_clearing_keeps_reports_and_drops_failures(page, qtbot):
     assert [job.id for job in shown.context.queue.jobs()] == ["good"]
     assert shown.context.queue.job("good").state is State.FINISHED
     assert shown.empty.isVisible()
+    shown.context.queue.empty_trash()
+    assert page().empty.isVisible()  # and stays so
 
 
 def test_that_a_menu_offers_only_what_makes_sense(page):

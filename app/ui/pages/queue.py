@@ -54,8 +54,7 @@ class QueuePage(Page):
         self._queue.reordered.connect(self._arrange)
         self._queue.settings_changed.connect(self._show_settings)
         self._queue.emptied.connect(self._on_emptied)
-        for job in self._queue.jobs():
-            self._on_added(job)
+        self._add(self._queue.jobs())
         self._show_settings(self._queue.settings)
         self._arrange()
 
@@ -115,23 +114,31 @@ class QueuePage(Page):
 
     @Slot(object)
     def _on_added(self, job: Job) -> None:
-        row = JobRow(job, self._queue.store.folder(job.id) / "worker.log")
-        row.wished.connect(self._on_wish)
-        self._rows[job.id] = row
-        self._update(job)
+        self._add([job])
         self._arrange()
+
+    def _add(self, jobs: list[Job]) -> None:
+        cleared = set(self.context.preferences.cleared)
+        for job in jobs:
+            if job.id not in cleared:
+                row = JobRow(job, self._queue.store.folder(job.id) / "worker.log")
+                row.wished.connect(self._on_wish)
+                self._rows[job.id] = row
+                self._update(job)
 
     @Slot(object)
     def _on_changed(self, job: Job) -> None:
-        self._update(job)
-        self._arrange()
+        if job.id in self._rows:
+            self._update(job)
+            self._arrange()
 
     @Slot(str)
     def _on_removed(self, job_id: str) -> None:
-        row = self._rows.pop(job_id)
+        row = self._rows.pop(job_id, None)
         self._arrange()
-        row.hide()
-        row.deleteLater()
+        if row is not None:
+            row.hide()
+            row.deleteLater()
 
     def _update(self, job: Job) -> None:
         self._rows[job.id].show_job(job, self._text(job))
@@ -158,14 +165,10 @@ class QueuePage(Page):
     @Slot()
     def _arrange(self) -> None:
         """Put every row where it belongs."""
-        cleared = set(self.context.preferences.cleared)
         jobs = [job for job in self._queue.jobs() if job.id in self._rows]
         active = [job for job in jobs if not job.state.is_final]
         active.sort(key=lambda job: job.state is not State.RUNNING)  # stable: the order stays
-        done = [job for job in jobs if job.state.is_final and job.id not in cleared]
-        for job in jobs:
-            if job.id in cleared:
-                self._rows[job.id].hide()
+        done = [job for job in jobs if job.state.is_final]
         self.active.set_rows([self._rows[job.id] for job in active])
         self.done.set_rows([self._rows[job.id] for job in reversed(done)])
         self._done_head.setVisible(bool(done))
@@ -210,8 +213,7 @@ class QueuePage(Page):
         if job is None or job.state is State.RUNNING:
             return
         if job.state is State.FINISHED:
-            self.context.preferences.clear_jobs([job_id])
-            self._arrange()
+            self._clear([job_id])
             return
         self._queue.remove(job_id)
         text = self.tr("{} is removed from the queue.").format(phrases.job_title(job))
@@ -220,12 +222,17 @@ class QueuePage(Page):
 
     @Slot()
     def _clear_done(self) -> None:
-        jobs = [job for job in self._queue.jobs() if job.state.is_final]
-        self.context.preferences.clear_jobs([job.id for job in jobs if job.state is State.FINISHED])
-        for job in jobs:
+        ended = [job for job in self._queue.jobs() if job.state.is_final]
+        self._clear([job.id for job in ended if job.state is State.FINISHED])
+        for job in ended:
             if job.state is not State.FINISHED:
                 self._queue.remove(job.id)
-        self._arrange()
+
+    def _clear(self, ids: list[str]) -> None:
+        """Take finished jobs out of this list; their reports stay."""
+        self.context.preferences.clear_jobs(ids)
+        for job_id in ids:
+            self._on_removed(job_id)
 
     def _move(self, wish: str, job_id: str) -> None:
         waiting = [job.id for job in self._queue.jobs() if job.state is State.QUEUED]
