@@ -85,7 +85,7 @@ def test_that_a_failure_says_what_happened_and_what_to_do(page, qtbot):
     shown = page("crash")
     shown.context.queue.submit(make_job("a"))
     line = row(shown, "a")
-    qtbot.waitUntil(line.problem.isVisible)
+    qtbot.waitUntil(lambda: line.problem is not None)
     assert "memory ran out" in line.text.text()
     assert "Close other programs" in line.problem._hint.text()
     details = line.problem.findChild(QPlainTextEdit)
@@ -101,8 +101,8 @@ def test_that_the_log_can_be_read(page, qtbot):
     line = row(shown, "a")
     qtbot.waitUntil(lambda: not shown.context.queue.running())
     line.toggle_log()
-    assert line._log.isVisible()
-    assert "CUDA went away" in line._log.toPlainText()
+    assert line.log.isVisible()
+    assert "CUDA went away" in line.log.toPlainText()
 
 
 def test_that_waiting_jobs_change_places_by_keyboard_and_by_drop(page, qtbot):

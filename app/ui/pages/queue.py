@@ -22,6 +22,9 @@ from app.ui.widgets.job_row import JobRow
 from app.ui.widgets.reorder import ReorderColumn
 from app.ui.widgets.text import label
 
+_ENDED = 20
+"""Jobs of earlier sessions that are listed; all their results are among the reports."""
+
 
 class QueuePage(Page):
     """One row a job; all the behaviour is in `JobQueue`."""
@@ -54,7 +57,9 @@ class QueuePage(Page):
         self._queue.reordered.connect(self._arrange)
         self._queue.settings_changed.connect(self._show_settings)
         self._queue.emptied.connect(self._on_emptied)
-        self._add(self._queue.jobs())
+        jobs = self._queue.jobs()
+        ended = [job for job in jobs if job.state.is_final]
+        self._add([job for job in jobs if not job.state.is_final] + ended[-_ENDED:])
         self._show_settings(self._queue.settings)
         self._arrange()
 

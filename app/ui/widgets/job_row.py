@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
+from app.core.events import Failed
 from app.core.job import Job, State
 from app.ui import phrases
 from app.ui.desktop import show_in_folder
@@ -61,15 +62,10 @@ class JobRow(Row):
         self.more = IconButton("more", self.tr("More"))
         self.more.setMenu(QMenu(self.more))
         self.more.menu().aboutToShow.connect(self._fill_menu)
-        self.problem = ProblemCard(flat=True)
-        self._again = Button(self.tr("Try again"), icon_name="retry")
-        self._again.clicked.connect(lambda: self.wished.emit("retry", self.key))
-        self.problem.add_action(self._again)
         self._notes = label("", "secondary", wrap=True)
-        self._log = QPlainTextEdit(readOnly=True)
-        self._log.setFixedHeight(180)
-        self._log.setAccessibleName(self.tr("Log"))
-        self._log.hide()
+        # Texts are heavy widgets, and most rows never need theirs.
+        self.problem: ProblemCard | None = None
+        self.log: QPlainTextEdit | None = None
         self._build()
 
     def _build(self) -> None:
@@ -87,8 +83,9 @@ class JobRow(Row):
         lower = QVBoxLayout()
         lower.setContentsMargins(_INDENT, 0, 4, 0)
         lower.setSpacing(8)
-        for widget in (self.bar, self._notes, self.problem, self._log):
-            lower.addWidget(widget)
+        lower.addWidget(self.bar)
+        lower.addWidget(self._notes)
+        self._lower = lower
         column = QVBoxLayout()
         column.setSpacing(8)
         column.addLayout(row)
@@ -122,10 +119,20 @@ class JobRow(Row):
         self.action.setAccessibleName(f"{verb}: {self.name.text()}")
         self._notes.setText("\n".join(job.notes))
         self._notes.setVisible(bool(job.notes))
-        self.problem.setVisible(job.problem is not None)
-        if job.problem:
-            self.problem.show_problem(job.problem.title, job.problem.hint, job.problem.details)
+        self._show_problem(job.problem)
         self.setAccessibleName(f"{self.name.text()}: {phrases.state(job)}. {text}")
+
+    def _show_problem(self, problem: Failed | None) -> None:
+        if problem and self.problem is None:
+            self.problem = ProblemCard(flat=True)
+            again = Button(self.tr("Try again"), icon_name="retry")
+            again.clicked.connect(lambda: self.wished.emit("retry", self.key))
+            self.problem.add_action(again)
+            self._lower.insertWidget(2, self.problem)
+        if self.problem is not None:
+            self.problem.setVisible(problem is not None)
+            if problem:
+                self.problem.show_problem(problem.title, problem.hint, problem.details)
 
     def _main_wish(self) -> tuple[str, str]:
         """The one visible action, and its verb."""
@@ -159,7 +166,7 @@ class JobRow(Row):
             menu.addAction(self.tr("Show in folder"), self.show_in_folder)
         log = menu.addAction(self.tr("Show log"), self.toggle_log)
         log.setCheckable(True)
-        log.setChecked(self._log.isVisible())
+        log.setChecked(self.log is not None and self.log.isVisible())
         if state is not State.RUNNING:
             menu.addSeparator()
             text = self.tr("Clear from the queue") if self._job.report else self.tr("Remove")
@@ -175,10 +182,16 @@ class JobRow(Row):
 
     def toggle_log(self) -> None:
         """Show or hide what the worker wrote."""
-        if not self._log.isVisible():
-            self._log.setPlainText(_tail(self._log_file) or self.tr("The log is empty."))
-            self._log.moveCursor(self._log.textCursor().MoveOperation.End)
-        self._log.setVisible(not self._log.isVisible())
+        if self.log is None:
+            self.log = QPlainTextEdit(readOnly=True)
+            self.log.setFixedHeight(180)
+            self.log.setAccessibleName(self.tr("Log"))
+            self.log.hide()
+            self._lower.addWidget(self.log)
+        if not self.log.isVisible():
+            self.log.setPlainText(_tail(self._log_file) or self.tr("The log is empty."))
+            self.log.moveCursor(self.log.textCursor().MoveOperation.End)
+        self.log.setVisible(not self.log.isVisible())
 
     @override
     def keyPressEvent(self, event: QKeyEvent) -> None:
