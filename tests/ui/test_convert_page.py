@@ -85,6 +85,13 @@ def test_that_another_quality_changes_the_suggested_name(ready, qtbot):
     assert ready.target.path.endswith("Qwen3-8B-Q3_K_M.gguf")
 
 
+def test_that_the_sentences_are_shown_where_there_is_room(ready, qtbot):
+    for width, hidden in ((1200, False), (800, True), (1200, False)):
+        ready.resize(width, 700)
+        qtbot.waitUntil(lambda hidden=hidden: ready.formats.isColumnHidden(5) is hidden)
+    assert ready.formats.columnWidth(5) > 200
+
+
 def test_that_the_list_is_sorted_by_a_click_on_its_heading(ready):
     ready.formats.sortByColumn(1, Qt.SortOrder.AscendingOrder)
     assert [row[1] for row in rows(ready)][:2] == ["3.3 GB", "4.1 GB"]

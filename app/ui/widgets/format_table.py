@@ -12,7 +12,7 @@ from PySide6.QtCore import (
     Signal,
     Slot,
 )
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -31,6 +31,7 @@ from app.ui.theme import tokens
 
 _ROW = 38
 _FORMAT, _SIZE, _SHARE, _BITS, _QUALITY, _SUMMARY = range(6)
+_WIDTHS = {_FORMAT: 200, _SIZE: 96, _SHARE: 142, _BITS: 68, _QUALITY: 196}
 _NARROW = 900
 """Below this width the sentence is left to the tip."""
 
@@ -188,9 +189,7 @@ class FormatTable(QTableView):
         header.setHighlightSections(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(_SUMMARY, QHeaderView.ResizeMode.Stretch)
-        for column, width in (
-            (_FORMAT, 216), (_SIZE, 100), (_SHARE, 142), (_BITS, 68), (_QUALITY, 196),
-        ):  # fmt: skip
+        for column, width in _WIDTHS.items():
             self.setColumnWidth(column, width)
 
     def _fit_height(self) -> None:
@@ -198,12 +197,14 @@ class FormatTable(QTableView):
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 4)
 
     @override
-    def resizeEvent(self, event: object) -> None:
-        super().resizeEvent(event)  # type: ignore[arg-type]
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
         narrow = self.width() < _NARROW
         self.setColumnHidden(_SUMMARY, narrow)
         stretch = QHeaderView.ResizeMode.Stretch if narrow else QHeaderView.ResizeMode.Fixed
         self.horizontalHeader().setSectionResizeMode(_QUALITY, stretch)
+        if not narrow:  # it would keep the width it had
+            self.setColumnWidth(_QUALITY, _WIDTHS[_QUALITY])
 
     @Slot(QModelIndex, QModelIndex)
     def _on_current(self, _current: QModelIndex, _previous: QModelIndex) -> None:
