@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from pathlib import Path
 
-from app.core.events import Event, Failed, Progress, decode, encode
+from app.core.events import Event, Failed, Progress, TensorDone, decode, encode
 from app.core.files import sync_folder, write_atomic
 from app.core.job import Job, State
 from app.core.lock import is_locked
@@ -70,8 +70,8 @@ class JobStore:
         sync_folder(self._root)
 
     def append(self, job_id: str, event: Event) -> None:
-        """Remember `event`; progress is not worth remembering."""
-        if isinstance(event, Progress):
+        """Remember `event`; how far the work is, its own journal knows."""
+        if isinstance(event, Progress | TensorDone):
             return
         with (self.folder(job_id) / "events.jsonl").open("ab") as file:
             file.write(encode(event).encode() + b"\n")
