@@ -37,7 +37,7 @@ queue.close()
 
 @pytest.fixture
 def job(tmp_path):
-    write_llama(tmp_path / "model", layers=4, hidden=1024, inner=2816)
+    write_llama(tmp_path / "model", layers=12, hidden=1024, inner=2816)
     target = str(tmp_path / "out.gguf")
     job = Job("j", str(tmp_path / "model"), target, Recipe("Q4_K_M"), evaluate=False)
     JobStore(jobs_folder()).create(job)
@@ -81,6 +81,8 @@ def kill_while_running(job, seconds):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(seconds)
+        if process.poll() is not None:
+            return False
         workers = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
