@@ -30,8 +30,8 @@ def read_as_gguf():
 
 @pytest.fixture(scope="session")
 def libgguf_blocks():
-    libgguf = pytest.importorskip("libgguf", reason="has no wheel for this system")
     """A second independent implementation of ggml's encoders."""
+    libgguf = pytest.importorskip("libgguf", reason="has no wheel for this system")
 
     def encode(name, weight):
         kind = libgguf.GGMLQuantizationType[name]
