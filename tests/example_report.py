@@ -17,9 +17,10 @@ _ERRORS = {
     "ffn_up": 0.074, "ffn_down": 0.05,
 }  # fmt: skip
 _BITS = {"Q4_K": 4.5, "Q6_K": 6.5625, "F32": 32.0}
-_SCALE = {"Q8_0": 1.74, "Q2_K": 0.65}  # sizes of the other presets against Q4_K_M
+_SCALE = {"Q8_0": 1.74, "Q5_K_M": 1.16, "Q2_K": 0.65}  # sizes of the other presets against Q4_K_M
 _QUALITY = {
     "Q8_0": (9.728, 0.0012, 0.011, 0.981),
+    "Q5_K_M": (9.771, 0.0094, 0.091, 0.962),
     "Q4_K_M": (9.871, 0.0213, 0.192, 0.934),
     "Q2_K": (14.21, 0.512, 3.9, 0.741),
 }

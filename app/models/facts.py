@@ -22,7 +22,7 @@ _HIDDEN = ("hidden_size", "n_embd", "d_model", "dim")
 _VOCABULARY = ("vocab_size",)
 
 _CLASS_ENDING = re.compile(r"(For[A-Z]\w+|LMHeadModel|Model)$")
-_NAMELESS = re.compile(r"[0-9a-f]{7,64}|model|checkpoint(-\d+)?|", re.IGNORECASE)
+_NAMELESS = re.compile(r"[0-9a-f]{7,64}|(sample_)?model|checkpoint(-\d+)?|", re.IGNORECASE)
 
 
 def model_facts(checkpoint: Checkpoint) -> ModelFacts:

@@ -79,6 +79,7 @@ def test_that_a_wrong_field_is_named_with_what_was_found(tmp_path: Path) -> None
         ("My-Model", {"_name_or_path": "base/Model"}, "My-Model"),
         ("0123456789abcdef", {"_name_or_path": "base/Model-7B/"}, "Model-7B"),
         ("checkpoint-500", {"_name_or_path": "C:\\models\\Tiny"}, "Tiny"),
+        ("sample_model", {"_name_or_path": "Nibble-sample"}, "Nibble-sample"),
         ("checkpoint-500", {}, "checkpoint-500"),
         ("models--some--Model-1B/snapshots/0123abc", {}, "Model-1B"),
     ],

@@ -44,7 +44,7 @@ def job(model: str, preset: str) -> Job:
 
 def fill_store() -> None:
     store = JobStore(jobs_folder())
-    for preset in ("Q8_0", "Q2_K", "Q4_K_M"):
+    for preset in ("Q8_0", "Q5_K_M", "Q4_K_M"):
         done = job("Qwen3-8B", preset)
         store.create(done)
         report = store.folder(done.id) / "report.json"

@@ -166,3 +166,16 @@ def test_that_a_removed_report_comes_back_with_undo(page, qtbot):
     assert shown.empty.isVisible()
     notice.args[0].run()
     assert titles(shown) == ["a to Q4_K_M"]
+
+
+def test_that_nothing_runs_under_the_scroll_bar_in_the_smallest_window(page, qtbot):
+    path = store_result("a")
+    document = json.loads(path.read_text())
+    document["samples"][0]["before"] = "na" * 400
+    document["quality"]["perplexity_before"] = document["quality"]["perplexity_after"] = 123456789.0
+    path.write_text(json.dumps(document))
+    shown = page()
+    shown.resize(836, 540)
+    area = shown.area
+    qtbot.waitUntil(lambda: shown.width() == 836 and area.width() < 560)
+    assert area.widget().width() <= area.viewport().width()

@@ -36,7 +36,7 @@ class VerdictCard(QFrame):
         self._picture = Picture("done", "good", 24)
         self._word = label("", "section")
         self._detail = label("", "quiet", wrap=True)
-        self._figures = [(label("", "secondary"), label("", "section")) for _ in range(4)]
+        self._figures = [(ElidedLabel(role="secondary"), label("", "section")) for _ in range(4)]
         text = QVBoxLayout()
         text.setSpacing(4)
         text.addWidget(self._word)
@@ -90,7 +90,7 @@ class ReportView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.headline = label("", "figure")
+        self.headline = label("", "figure", wrap=True)
         self.subline = ElidedLabel(role="quiet")
         self.verdict = VerdictCard()
         self.parts = PartBars()

@@ -71,6 +71,7 @@ class Samples(QWidget):
     def _text(self) -> QLabel:
         text = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
         text.setAlignment(Qt.AlignmentFlag.AlignTop)
+        text.setMinimumWidth(1)  # a word without end must not push the other text out
         text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         return text
 
