@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from app.commands.program import run
-from app.core.places import sample_model
+from app.core.events import Started
+from app.core.job import Job, State
+from app.core.places import jobs_folder, sample_model
+from app.core.recipe import Recipe
+from app.core.store import JobStore
 from app.formats import PRESETS
 
 
@@ -189,6 +193,15 @@ def test_that_a_job_cut_off_goes_on_as_the_same_job(say, tmp_path, monkeypatch):
         assert say(*options)[0] == 1
     assert say(*options)[0] == 0
     assert [job["state"] for job in json.loads(say("jobs", "--json")[1])] == ["finished"]
+
+
+def test_that_a_command_leaves_the_windows_running_job_alone(say, tmp_path):
+    store = JobStore(jobs_folder())
+    store.create(Job("w", str(sample_model()), "elsewhere.gguf", Recipe("Q8_0")))
+    store.append("w", Started(1, "cpu"))
+    options = ("--format", "Q8_0", "--no-evaluate", "--out", tmp_path / "x.gguf")
+    assert say("quantize", "sample", *options)[0] == 0
+    assert store.read("w").state is State.RUNNING
 
 
 def test_that_a_pickle_folder_is_refused_with_an_explanation(say, tmp_path):
