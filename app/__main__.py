@@ -11,6 +11,8 @@ def main() -> int:
     # Threads of torch that wait shall sleep: spinning, they make every other program on this
     # computer slow, and themselves several times slower when one of those needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # CUDA numbers cards by speed unless told to go by address, as the driver's library does.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     arguments = sys.argv[1:]
     if arguments[:1] == ["worker"]:
         from app.worker.main import main as worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.core.errors import Unsupported
+from app.devices.pytorch import accelerators
 
 _KINDS = ("cuda", "mps", "xpu")  # ROCm's cards are called cuda, too
 
@@ -23,17 +24,3 @@ def check_device(name: str) -> None:
         f"PyTorch cannot use a device called {name} on this computer.",
         f"Choose one of: {', '.join(('cpu', *usable))}.",
     )
-
-
-def accelerators() -> tuple[str, ...]:
-    """The accelerators that PyTorch can use, as "cuda:0"."""
-    import torch
-
-    found: list[str] = []
-    if torch.cuda.is_available():
-        found += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    if torch.backends.mps.is_available():
-        found.append("mps:0")
-    if torch.xpu.is_available():
-        found += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
-    return tuple(found)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from app.core.errors import Unsupported
-from app.worker.device import accelerators, check_device
+from app.devices.pytorch import accelerators
+from app.worker.device import check_device
 
 
 def test_that_the_processor_is_always_there():

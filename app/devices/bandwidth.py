@@ -1,0 +1,55 @@
+"""How fast the memory is read: what limits a model that runs on the processor.
+
+Writing one word reads every weight once, so bytes a second from memory bound words a
+second. The test reads an array that no cache holds with several threads and takes the
+best of a few passes; everything that disturbs it makes a pass slower, never faster.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_BYTES = 512 << 20
+_SECONDS = 0.6
+
+
+def measure_bandwidth(threads: int, available: int) -> float:
+    """Bytes a second from memory; 0 when there is too little of it free to tell.
+
+    Takes about a second and up to 512 MiB.
+
+    Args:
+        threads: As many as the processor has cores; more add nothing.
+        available: Free memory in bytes; a quarter of it is used at most.
+    """
+    import numpy as np
+
+    nbytes = min(_BYTES, available // 4)
+    if nbytes < 64 << 20:
+        return 0.0
+    whole = np.empty(nbytes // 8, dtype=np.uint64)
+    parts = np.array_split(whole, max(1, threads))
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(_touch, parts))
+        best = float("inf")
+        end = time.perf_counter() + _SECONDS
+        while time.perf_counter() < end:
+            start = time.perf_counter()
+            list(pool.map(_read, parts))
+            best = min(best, time.perf_counter() - start)
+    return whole.nbytes / best
+
+
+def _touch(part: np.ndarray[Any, Any]) -> None:
+    """Write every page, as only then it has memory of its own."""
+    part.fill(1)
+
+
+def _read(part: np.ndarray[Any, Any]) -> int:
+    """Take the largest: of numpy's passes the one that waits for nothing but memory."""
+    return int(part.max())

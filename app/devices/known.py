@@ -1,0 +1,172 @@
+"""A computer that is not here: "what if I had an RTX 4090?"."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from app.core.errors import Unsupported
+from app.core.machine import Cpu, Gpu, Machine, Space
+from app.devices import catalogue
+from app.devices.apple import working_set
+from app.devices.catalogue import GIB, Card, Chip
+
+_USUAL_MEMORY = 32  # GiB beside a graphics card of which only the card is named
+_LARGEST = 4096  # GiB that a text may ask for
+_SYSTEM = 4 * GIB  # taken by the system and a browser, or a quarter of a small memory
+_SCREEN = GIB // 2  # of a card's memory, taken by the screen
+_PLAIN_SPEED = 40e9  # bytes a second, as measured with two channels of DDR4-3200
+
+_SEPARATOR = re.compile(r"\s*(?:[+,&]|\bwith\b|\band\b)\s*")
+_MEMORY = re.compile(
+    r"(?:(?:pc|computer|laptop|ram|memory)\s*)*(\d+)\s*gi?b?(?:\s*(?:ram|memory))?"
+)
+_CARD = re.compile(
+    r"(?:([1-9])\s*[x×]\s*)?(?P<name>.*?)(?:[\s(]+(\d+)\s*gi?b\)?)?(?:\s+[x×]\s*([1-9]))?"  # noqa: RUF001
+)
+_MAC = re.compile(
+    r"(?=.*\b(?:mac\w*|m\d)\b)(?:apple\s*)?(?:i?mac(?:\s*book)?(?:\s*(?:pro|air|mini|studio))?\s*)?"
+    r"(?P<chip>m\d(?:\s*(?:pro|max|ultra))?)?\s*(?:(\d+)\s*gi?b?)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a text names."""
+
+    memory: int = 0  # GiB
+    chip: Chip | None = None
+    cards: tuple[Card, ...] = ()
+
+
+def imagine(text: str) -> Machine:
+    """The computer that a text describes.
+
+    Graphics cards ("RTX 4090", "2x RTX 3090", "RTX 4060 Ti 16 GB"), Macs ("Mac 32 GB",
+    "M3 Max 64 GB"), memory ("16 GB"), or a card and memory: "RTX 4090 + 64 GB".
+
+    Raises:
+        Unsupported: It names something that is not listed; the hint has what is near.
+    """
+    found = _Parts()
+    for part in _SEPARATOR.split(text.strip().lower()):
+        found = _join(found, _read(part, text), text)
+    if found.chip:
+        return _mac(found.chip, found.memory)
+    return _computer(found)
+
+
+def _join(one: _Parts, other: _Parts, text: str) -> _Parts:
+    if (one.chip or other.chip) and (one.cards or other.cards or (one.chip and other.chip)):
+        raise Unsupported(f"{text!r} is not one computer.", "Name a Mac or graphics cards.")
+    return _Parts(one.memory or other.memory, one.chip or other.chip, (*one.cards, *other.cards))
+
+
+def _read(part: str, text: str) -> _Parts:
+    if memory := _MEMORY.fullmatch(part):
+        if not 1 <= int(memory[1]) <= _LARGEST:
+            raise Unsupported(
+                f"No computer has {memory[1]} GB of memory.", "Say for example: 16 GB"
+            )
+        return _Parts(memory=int(memory[1]))
+    if mac := _MAC.fullmatch(part):
+        return _read_mac(mac["chip"] or "", int(mac[2] or 0), text)
+    match = _CARD.fullmatch(part)
+    assert match is not None  # it matches every line
+    sold = catalogue.find_cards(match["name"])
+    fitting = [card for card in sold if not match[3] or card.gigabytes == int(match[3])]
+    if sold and sold[0].shared:
+        return _Parts(memory=int(match[3] or sold[0].gigabytes), cards=(sold[0],))
+    if not fitting:
+        raise _unknown(part, text, sold)
+    return _Parts(cards=(fitting[0],) * int(match[1] or match[4] or 1))
+
+
+def _read_mac(name: str, gigabytes: int, text: str) -> _Parts:
+    """The chip; of several that are sold with this memory, the slowest."""
+    named = catalogue.find_chips(name) if name else list(catalogue.CHIPS)
+    fitting = [chip for chip in named if not gigabytes or gigabytes in chip.gigabytes]
+    if not fitting:
+        if not named:
+            raise _unknown(name, text, [])
+        sizes = sorted({size for chip in named for size in chip.gigabytes})
+        title = f"There is no {name.title() or 'Mac'} with {gigabytes} GB."
+        raise Unsupported(title, f"It is sold with {', '.join(map(str, sizes))} GB.")
+    chip = min(fitting, key=lambda chip: chip.speed)
+    return _Parts(memory=gigabytes or chip.gigabytes[0], chip=chip)
+
+
+def _unknown(part: str, text: str, sold: list[Card]) -> Unsupported:
+    if sold:
+        sizes = " or ".join(f"{card.gigabytes} GB" for card in sold)
+        return Unsupported(
+            f"There is no {sold[0].name} with the memory in {text!r}.",
+            f"It has {sizes}. To name the computer's memory, say: {sold[0].name} + 32 GB.",
+        )
+    names = {catalogue.key(card.name): card.name for card in catalogue.CARDS}
+    names |= {catalogue.short_key(card.name): card.name for card in catalogue.CARDS}
+    names |= {catalogue.key(chip.name): chip.name for chip in catalogue.CHIPS}
+    near = difflib.get_close_matches(catalogue.key(part), names, n=6, cutoff=0.5)
+    offer = ", ".join(dict.fromkeys(names[word] for word in near))
+    examples = 'Say for example "RTX 4060 Ti 16 GB", "2x RTX 3090", "M3 Max 64 GB" or "16 GB".'
+    hint = f"Did you mean {offer}? {examples}" if offer else examples
+    return Unsupported(f"{part.strip() or text!r} is not in the list of hardware.", hint)
+
+
+def _computer(parts: _Parts) -> Machine:
+    gigabytes = parts.memory or _USUAL_MEMORY
+    gpus = tuple(_gpu(card, place, gigabytes) for place, card in enumerate(parts.cards))
+    counts = Counter(
+        card.name if card.shared else f"{card.name} {card.gigabytes} GB" for card in parts.cards
+    )
+    names = [f"{count}x {name}" if count > 1 else name for name, count in counts.items()]
+    return Machine(
+        cpu=Cpu("Processor with 8 cores", 8, 16, ("AVX2",), _PLAIN_SPEED),
+        memory=_memory(gigabytes),
+        gpus=gpus,
+        simulated=" + ".join([*names, f"{gigabytes} GB memory"]),
+    )
+
+
+def _gpu(card: Card, place: int, gigabytes: int) -> Gpu:
+    total = card.gigabytes * GIB
+    if card.shared:
+        total = gigabytes * GIB * 3 // 4
+    return Gpu(
+        name=card.name,
+        vendor=card.vendor,
+        device=f"{'xpu' if card.vendor == 'intel' else 'cuda'}:{place}",
+        total=total,
+        free=total - _SCREEN,
+        shared=card.shared,
+        capability=card.capability,
+        bandwidth=card.speed * 1e9,
+    )
+
+
+def _mac(chip: Chip, gigabytes: int) -> Machine:
+    memory = _memory(gigabytes)
+    limit = working_set(memory.total)
+    name = f"Apple {chip.name}"
+    gpu = Gpu(
+        name,
+        "apple",
+        "mps:0",
+        limit,
+        min(limit, memory.free),
+        shared=True,
+        bandwidth=chip.speed * 1e9,
+    )
+    return Machine(
+        cpu=Cpu(name, chip.cores or 8, chip.cores or 8, ("NEON", "DOTPROD"), chip.speed * 1e9),
+        memory=memory,
+        gpus=(gpu,),
+        simulated=f"{chip.name} {gigabytes} GB",
+    )
+
+
+def _memory(gigabytes: int) -> Space:
+    total = gigabytes * GIB
+    return Space("Memory", total, total - min(_SYSTEM, total // 4))
