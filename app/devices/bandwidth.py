@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_BYTES = 512 << 20
-_SECONDS = 0.6
+_BYTES = 1 << 30
+_SECONDS = 0.5
 
 
 def measure_bandwidth(threads: int, available: int) -> float:
     """Bytes a second from memory; 0 when there is too little of it free to tell.
 
-    Takes about a second and up to 512 MiB.
+    Takes about a second and up to 1 GiB.
 
     Args:
         threads: As many as the processor has cores; more add nothing.

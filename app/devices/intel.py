@@ -6,6 +6,7 @@ best, and never how much of it is used; on Windows, DXGI.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -40,6 +41,9 @@ _CARDS = {
     0xE212: ("Arc Pro B50", 16),
 }
 """Name and GiB by PCI number, for kernels that do not tell."""
+
+_RANGE = re.compile(r"^0x([0-9a-f]+) 0x([0-9a-f]+)", re.MULTILINE)
+"""First and last address in a line of the kernel's list; an unused line is a single byte."""
 
 _SMALLEST_CARD = 1 << 30
 """Windows gives processors' graphics 128 MB of their own; no card has less than this."""
@@ -130,11 +134,8 @@ def _memory(card: pci.PciCard) -> int:
 
 def _window(folder: Path) -> int:
     """Size of the largest address range of the card: all its memory with resizable BAR."""
-    sizes = [0]
-    for line in pci.read_text(folder / "resource").splitlines():
-        first, last = (int(word, 16) for word in line.split()[:2])
-        sizes.append(last - first + 1 if last else 0)
-    return max(sizes)
+    ranges = _RANGE.findall(pci.read_text(folder / "resource"))
+    return max((int(last, 16) - int(first, 16) + 1 for first, last in ranges), default=0)
 
 
 @lru_cache(maxsize=16)

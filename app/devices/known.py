@@ -117,7 +117,12 @@ def _unknown(part: str, text: str, sold: list[Card]) -> Unsupported:
 
 def _computer(parts: _Parts) -> Machine:
     gigabytes = parts.memory or _USUAL_MEMORY
-    gpus = tuple(_gpu(card, place, gigabytes) for place, card in enumerate(parts.cards))
+    numbers: Counter[str] = Counter()
+    gpus: list[Gpu] = []
+    for card in parts.cards:
+        kind = "xpu" if card.vendor == "intel" else "cuda"
+        gpus.append(_gpu(card, f"{kind}:{numbers[kind]}", gigabytes))
+        numbers[kind] += 1
     counts = Counter(
         card.name if card.shared else f"{card.name} {card.gigabytes} GB" for card in parts.cards
     )
@@ -125,19 +130,19 @@ def _computer(parts: _Parts) -> Machine:
     return Machine(
         cpu=Cpu("Processor with 8 cores", 8, 16, ("AVX2",), _PLAIN_SPEED),
         memory=_memory(gigabytes),
-        gpus=gpus,
+        gpus=tuple(gpus),
         simulated=" + ".join([*names, f"{gigabytes} GB memory"]),
     )
 
 
-def _gpu(card: Card, place: int, gigabytes: int) -> Gpu:
+def _gpu(card: Card, device: str, gigabytes: int) -> Gpu:
     total = card.gigabytes * GIB
     if card.shared:
         total = gigabytes * GIB * 3 // 4
     return Gpu(
         name=card.name,
         vendor=card.vendor,
-        device=f"{'xpu' if card.vendor == 'intel' else 'cuda'}:{place}",
+        device=device,
         total=total,
         free=total - _SCREEN,
         shared=card.shared,

@@ -49,6 +49,11 @@ def test_that_two_cards_are_two_cards(text):
     assert machine.simulated == "2x RTX 3090 24 GB + 32 GB memory"
 
 
+def test_that_each_maker_has_numbers_of_its_own():
+    machine = imagine("RTX 4090 + Arc B580 + RTX 3090")
+    assert [gpu.device for gpu in machine.gpus] == ["cuda:0", "xpu:0", "cuda:1"]
+
+
 def test_that_different_cards_and_memory_can_be_together():
     machine = imagine("RTX 4090 + RTX 3060 12 GB, 64 GB RAM")
     assert [gpu.total // GIB for gpu in machine.gpus] == [24, 12]

@@ -10,10 +10,14 @@ import pytest
 
 from app import devices
 from app.core.machine import Gpu, Machine, Space
-from app.devices import look, sample
+from app.devices import look, pci, sample
+from app.devices.amd import Amd
 from app.devices.base import Found
+from app.devices.cpu import processor
 from app.devices.diagnostics import diagnostics
+from app.devices.intel import Intel
 from app.devices.known import imagine
+from app.devices.memory import memory
 
 GIB = 1 << 30
 RTX = Gpu("NVIDIA GeForce RTX 4090", "nvidia", "cuda:0", 24 * GIB, 23 * GIB, capability=(8, 9))
@@ -151,3 +155,37 @@ def test_that_diagnostics_name_the_hardware_and_nobody(monkeypatch, tmp_path):
 def test_that_words_that_contain_the_users_name_stay(monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: "pro")
     assert "Processor" in diagnostics(imagine("16 GB"))
+
+
+GARBAGE = ["", "garbage", "-1", "0x", "9" * 40, b"\xff\xfe\x00\n\x80" * 9, "0x0 0x1\n0xz", "\t\n\t"]
+FILES = [
+    *(f"sys/bus/pci/devices/0000:03:00.0/{name}" for name in ("vendor", "class", "device")),
+    *(f"sys/bus/pci/devices/0000:03:00.0/mem_info_{kind}" for kind in ("vram_total", "vram_used")),
+    *(f"sys/bus/pci/devices/0000:03:00.0/{name}" for name in ("gpu_metrics", "resource")),
+    "sys/class/kfd/kfd/topology/nodes/1/properties",
+    "usr/share/libdrm/amdgpu.ids",
+    "usr/share/hwdata/pci.ids",
+    "proc/cpuinfo",
+    "proc/self/cgroup",
+    "sys/fs/cgroup/memory.max",
+    "sys/fs/cgroup/memory.current",
+    "sys/fs/cgroup/memory.stat",
+    "sys/fs/cgroup/cpu.max",
+]
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("vendor", [pci.AMD, pci.INTEL])
+def test_that_no_file_of_the_kernel_can_stop_us(path, vendor, linux, ram):
+    linux.card(
+        "0000:03:00.0", vendor, 0x744C, "driver", mem_info_vram_total=GIB, mem_info_gtt_total=GIB
+    )
+    linux.compute_node(1, location=0x0300)
+    linux.file("proc/self/cgroup", "0::/")
+    for content in GARBAGE:
+        linux.file(path, content)
+        for cls in (Amd, Intel):
+            found = cls(linux.root, tuple, ram).probe()
+            assert all(0 <= gpu.free <= gpu.total for gpu in found.gpus)
+        assert processor(linux.root, system="Linux").threads >= 1
+        assert memory(linux.root).free >= 0
