@@ -12,6 +12,7 @@ from app.encodings import ENCODINGS
 from app.formats import FORMATS
 from app.formats.base import Conversion, Format, Preset
 from app.models import open_model
+from app.models.base import Checkpoint
 from app.models.facts import model_facts
 
 
@@ -21,7 +22,11 @@ def inspect_model(path: Path) -> Inspection:
     Raises:
         AppError: `path` is no model that can be read.
     """
-    checkpoint = open_model(path)
+    return inspect_checkpoint(open_model(path))
+
+
+def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
+    """Plan every preset for a checkpoint; its weights may still be on the hub."""
     choices: list[FormatChoice] = []
     for form in FORMATS.values():
         prepared: Conversion | Problem

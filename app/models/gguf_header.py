@@ -10,6 +10,7 @@ Every length is compared with what is left of the file before anything of that l
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -128,7 +129,8 @@ def read_gguf_header(source: SourceFile) -> GgufHeader:
         _check_version(source, version)
         if entries > _MAX_ENTRIES or tensors > _MAX_TENSORS:
             raise source.damaged(f"it claims {entries:,} notes and {tensors:,} tensors")
-        length = min(source.size, _MAX_HEADER)
+        here = os.fstat(file.fileno()).st_size  # less than the size where weights are elsewhere
+        length = min(source.size, here, _MAX_HEADER)
         with mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ) as view:
             return _Reader(source, view).read(version, entries, tensors)
 

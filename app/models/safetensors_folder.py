@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIG = "config.json"
-_SINGLE = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 #: The other files that are read, where they exist.
-_SMALL = (
+SMALL = (
     CONFIG,
-    _INDEX,
+    INDEX,
     "README.md",
     "added_tokens.json",
     "chat_template.jinja",
@@ -39,7 +39,7 @@ _SMALL = (
     "vocab.json",
 )
 _MAX_CONFIG = 8_000_000
-_PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.safetensors")
 _AGAIN = "Download the model again; all its files belong in one folder."
 
@@ -57,24 +57,28 @@ class SafetensorsFolder(Checkpoint):
             Unsupported: The folder holds a model of another kind.
         """
         self.path = folder
-        weight_map = _weight_map(folder)
-        shards = _shards(folder, set(weight_map.values()))
+        mapped = weight_map(folder)
+        shards = _shards(folder, set(mapped.values()))
         self.config: Mapping[str, Any] = _config(folder)
-        self.files = [folder / name for name in (*shards, *_SMALL) if (folder / name).exists()]
+        self.files = [folder / name for name in (*shards, *SMALL) if (folder / name).exists()]
         self._places: dict[str, tuple[SourceFile, int]] = {}
         self.tensors: dict[str, TensorInfo] = {}
         for name in shards:
             self._add(name)
-        for tensor, name in weight_map.items():
+        for tensor, name in mapped.items():
             if tensor not in self.tensors or self._places[tensor][0].path.name != name:
                 raise BadModelFile(
-                    f"{name} does not hold {shown(tensor)}, but {_INDEX} says so.", _AGAIN
+                    f"{name} does not hold {shown(tensor)}, but {INDEX} says so.", _AGAIN
                 )
         if not self.tensors:
             raise BadModelFile(f"{folder.name} holds no weights.", _AGAIN)
 
+    def look(self, path: Path) -> SourceFile:
+        """A file of weights as it is now; one that is somewhere else says so."""
+        return SourceFile.look(path)
+
     def _add(self, name: str) -> None:
-        source = SourceFile.look(inside(self.path, name))
+        source = self.look(inside(self.path, name))
         for tensor in read_safetensors_header(source).tensors.values():
             key = tensor.info.name
             if key in self.tensors:
@@ -129,24 +133,24 @@ def _config(folder: Path) -> dict[str, Any]:
     )
 
 
-def _weight_map(folder: Path) -> Mapping[str, str]:
+def weight_map(folder: Path) -> Mapping[str, str]:
     """The index's file by tensor name; empty where there is no index in use."""
-    if (folder / _SINGLE).exists() or not (folder / _INDEX).exists():
+    if (folder / SINGLE).exists() or not (folder / INDEX).exists():
         return {}
-    index = read_json(inside(folder, _INDEX), unique=True)
-    found = section(index, "weight_map", file=_INDEX)
+    index = read_json(inside(folder, INDEX), unique=True)
+    found = section(index, "weight_map", file=INDEX)
     for tensor, name in found.items():
         if not isinstance(name, str) or not name.endswith(".safetensors"):
-            raise BadModelFile(f"{_INDEX} names no safetensors file for {tensor[:80]!r}.", _AGAIN)
+            raise BadModelFile(f"{INDEX} names no safetensors file for {tensor[:80]!r}.", _AGAIN)
     if not found:
-        raise BadModelFile(f"{_INDEX} lists no weights.", _AGAIN)
+        raise BadModelFile(f"{INDEX} lists no weights.", _AGAIN)
     return found
 
 
 def _shards(folder: Path, mapped: set[str]) -> list[str]:
     """Names of the files that make up the model; `mapped` are those that an index lists."""
-    if (folder / _SINGLE).exists():
-        return [_SINGLE]
+    if (folder / SINGLE).exists():
+        return [SINGLE]
     found = sorted(mapped or {path.name for path in folder.glob("*.safetensors")})
     if not found:
         raise _no_weights(folder)
@@ -172,7 +176,7 @@ def _check_numbers(folder: Path, names: list[str]) -> None:
 
 
 def _no_weights(folder: Path) -> Unsupported | BadModelFile:
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _PICKLES)
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICKLES)
     if pickles:
         return pickle_refused(pickles[0])
     return BadModelFile(
