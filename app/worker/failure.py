@@ -7,15 +7,16 @@ import traceback
 
 from app.core.errors import AppError
 from app.core.events import Failed
+from app.core.redaction import redact
 
 
 def describe(error: BaseException) -> Failed:
     """What happened and what to do, with the technical text as details."""
-    details = "".join(traceback.format_exception(error))
+    details = redact("".join(traceback.format_exception(error)))
     kind = type(error).__name__
     match error:
         case AppError():
-            return Failed(kind, error.title, error.hint, error.details or details)
+            return Failed(kind, error.title, error.hint, redact(error.details) or details)
         case MemoryError():
             return Failed(
                 kind,
