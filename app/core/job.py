@@ -46,7 +46,7 @@ class Job:
 
     id: str
     source: str
-    """Path of the checkpoint: a folder or a .gguf file."""
+    """Path of the checkpoint, a folder or a .gguf file, or its id on the hub: "org/name"."""
     target: str
     """Path of the file or folder to write."""
     recipe: Recipe

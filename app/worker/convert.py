@@ -18,12 +18,14 @@ from pathlib import Path
 from app.core.errors import Unsupported
 from app.core.events import Event, Finished, Note, Progress
 from app.core.files import write_atomic
+from app.core.hub import is_hub_id
 from app.core.job import Job
 from app.core.partial import PartialFile, discard_partial
 from app.core.report import TensorResult
 from app.encodings.kernels import warm_up
 from app.evaluation.tensor_error import measure_tensors
 from app.worker.encoder import Encoder
+from app.worker.fetch import fetch
 from app.worker.measure import Measured, measure
 from app.worker.pipeline import Pipeline
 from app.worker.reporting import make_report
@@ -56,8 +58,11 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
         AppError: It cannot be done; unfinished work stays for another try.
     """
     yield Progress("prepare", 0, 0, "reading the model")
+    stages: Stages | None = None
+    if is_hub_id(job.source):
+        job, stages = yield from fetch(job, folder)
     work = Work.of(job)
-    stages = Stages.of(work)
+    stages = stages or Stages.of(work)
     yield from (Note(text) for text in work.plan.notes)
     for name in warm_up({tensor.encoding for tensor in work.plan.tensors}):
         yield Progress("prepare", 0, 0, f"loading the {name} kernel")
