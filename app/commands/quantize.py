@@ -15,8 +15,9 @@ from app.commands.base import INTERRUPTED, Answer, Command
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
 from app.core.events import Failed, Finished, Started
-from app.core.job import Job, new_id
-from app.core.lock import FileLock
+from app.core.hub import hub_id
+from app.core.job import Job, State, new_id
+from app.core.lock import FileLock, is_locked
 from app.core.names import result_name
 from app.core.places import jobs_folder
 from app.core.recipe import Recipe
@@ -32,7 +33,7 @@ class Quantize(Command):
 
     @override
     def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("model", help="a folder, a .gguf file, or: sample")
+        parser.add_argument("model", help="a folder, a .gguf file, sample, or org/name on the hub")
         parser.add_argument("--format", required=True, help="see: nibble formats")
         parser.add_argument("--out", type=Path, help="file to write (default: here, by its name)")
         parser.add_argument(
@@ -66,18 +67,16 @@ class Quantize(Command):
 
 def _job(args: argparse.Namespace) -> Job:
     from app.formats import find_preset
-    from app.models import open_model
-    from app.models.facts import model_facts
 
     form, preset = find_preset(args.format)
-    checkpoint = open_model(Path(args.model))
-    name = result_name(model_facts(checkpoint).name, preset.name, form.extension)
+    source, model = _source(args.model)
+    name = result_name(model, preset.name, form.extension)
     target: Path = args.out or Path.cwd() / name
     if target.is_dir() and form.extension:
         target /= name
     return Job(
         id=new_id(),
-        source=str(checkpoint.path.absolute()),
+        source=source,
         target=str(target.absolute()),
         recipe=Recipe(preset.name, pure=args.pure),
         device=args.device,
@@ -88,14 +87,24 @@ def _job(args: argparse.Namespace) -> Job:
     )
 
 
+def _source(text: str) -> tuple[str, str]:
+    """What the job reads, and the model's name."""
+    from app.models import open_model
+    from app.models.facts import model_facts
+
+    on_hub = hub_id(text)
+    if on_hub and not Path(text).exists():
+        return text, on_hub[0].rpartition("/")[2]
+    checkpoint = open_model(Path(text))
+    return str(checkpoint.path.absolute()), model_facts(checkpoint).name
+
+
 def _unfinished(store: JobStore, job: Job) -> Job | None:
     """The same job, begun before and cut off, so that it goes on and is listed once."""
-    for other in store.load():
-        if (
-            other.problem
-            and other.origin == job.origin
-            and replace(job, id=other.id) == replace(other.queued(), pid=0)
-        ):
+    for other in store.jobs():
+        same = replace(other.queued(), id=job.id, pid=0) == job
+        ended = other.state in {State.RUNNING, State.FAILED}
+        if same and ended and not is_locked(store.running_lock(other.id)):
             return store.requeue(other)
     return None
 

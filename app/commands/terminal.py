@@ -12,6 +12,7 @@ from app.core.events import Event, Note, Progress
 
 PHASES = {
     "prepare": "Preparing",
+    "download": "Downloading",
     "quantize": "Quantizing",
     "verify": "Checking the file",
     "evaluate": "Measuring the loss",
