@@ -48,12 +48,12 @@ _WINDOWS = {40: "AVX2", 41: "AVX-512", 19: "NEON", 43: "DOTPROD"}
 """PF_* numbers of IsProcessorFeaturePresent; it has none for VNNI and AMX."""
 
 
-def processor(root: Path = Path("/"), ask: Sysctl = sysctl, system: str = platform.system()) -> Cpu:
+def processor(root: Path = Path("/"), ask: Sysctl = sysctl, system: str = sys.platform) -> Cpu:
     """The processor; threads are those that this program may run at once."""
-    if system == "Linux":
+    if system == "linux":
         info = _cpuinfo(root)
         name, features = _linux_name(root, info), _linux_features(info)
-    elif system == "Darwin":
+    elif system == "darwin":
         name = text(ask("machdep.cpu.brand_string"))
         features = tuple(word for key, word in _MAC.items() if number(ask(key)))
     else:

@@ -8,6 +8,7 @@ on each; that belongs in a process of its own, because a broken driver can end i
 from __future__ import annotations
 
 import platform
+import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -46,9 +47,7 @@ class Examined:
 
 
 def build(
-    version: str | None = None,
-    system: str = platform.system(),
-    machine: str = platform.machine(),
+    version: str | None = None, system: str = sys.platform, machine: str | None = None
 ) -> str:
     """What the installed PyTorch was built for: "cpu", a key of `VENDORS`, or "" for none.
 
@@ -64,7 +63,9 @@ def build(
     for start, kind in (("cpu", "cpu"), ("cu", "cuda"), ("rocm", "rocm"), ("xpu", "xpu")):
         if ending.startswith(start):
             return kind
-    return {"Linux": "cuda", "Darwin": "mps" if machine == "arm64" else "cpu"}.get(system, "cpu")
+    if system == "darwin":
+        return "mps" if (machine or platform.machine()) == "arm64" else "cpu"
+    return "cuda" if system == "linux" else "cpu"
 
 
 def accelerators() -> tuple[str, ...]:

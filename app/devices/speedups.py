@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from app.core.machine import Cpu, Gpu, Machine
 
+_SMALL = ("FP8", "NVFP4 and MXFP4")
+_COMMON = ("INT8", "BF16", *_SMALL)
+
 
 @dataclass(frozen=True, slots=True)
 class Speedup:
@@ -43,9 +46,9 @@ _NVIDIA = (
 _AMD = (
     # Name of the card, its generation, and what its matrix units compute.
     (r"\bRX 9\d|\bR9[67]00", "RDNA 4", {"INT8", "BF16", "FP8"}),
-    (r"\bMI3[05]\d", "CDNA 3 or later", {"INT8", "BF16", "FP8"}),
+    (r"\bMI30\d|\bMI325", "CDNA 3", {"INT8", "BF16", "FP8"}),
     (r"\bMI[12]\d\d", "CDNA", {"INT8", "BF16"}),
-    (r"\bRX 7\d|\bW7\d|\b7[4-8]0M|\b8[0-9]{2}M|\b80[4-6]0S", "RDNA 3", {"INT8", "BF16"}),
+    (r"\bRX 7\d|\bW7\d|\b7[4-8]0M|\b8[4-9]0M|\b80[4-6]0S", "RDNA 3", {"INT8", "BF16"}),
 )
 
 
@@ -109,10 +112,12 @@ def _apple(gpu: Gpu) -> list[Speedup]:
 
 
 def _processor(cpu: Cpu) -> list[Speedup]:
+    wide = next((name for name in ("AVX-512", "AVX2", "NEON") if name in cpu.features), "")
+    reason = f"computed many at once with {wide}" if wide else "it has neither AVX2 nor NEON"
     return [
         _by_feature(cpu, "INT8", ("AMX", "AVX-512 VNNI", "AVX-VNNI", "I8MM", "DOTPROD")),
         _by_feature(cpu, "BF16", ("AMX", "AVX-512 BF16", "BF16")),
-        Speedup(cpu.name, "GGUF kernels", _wide(cpu), _wide_reason(cpu)),
+        Speedup(cpu.name, "GGUF kernels", bool(wide), reason),
     ]
 
 
@@ -123,15 +128,4 @@ def _by_feature(cpu: Cpu, kind: str, features: tuple[str, ...]) -> Speedup:
     return Speedup(cpu.name, kind, helps=False, reason=f"it has none of {', '.join(features)}")
 
 
-def _wide(cpu: Cpu) -> bool:
-    return bool({"AVX2", "AVX-512", "NEON"} & set(cpu.features))
-
-
-def _wide_reason(cpu: Cpu) -> str:
-    found = [name for name in ("AVX-512", "AVX2", "NEON") if name in cpu.features]
-    return f"computed many at once with {found[0]}" if found else "it has neither AVX2 nor NEON"
-
-
-_SMALL = ("FP8", "NVFP4 and MXFP4")
-_COMMON = ("INT8", "BF16", *_SMALL)
 _BY_VENDOR = {"nvidia": _nvidia, "amd": _amd, "intel": _intel, "apple": _apple}

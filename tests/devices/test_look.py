@@ -187,5 +187,5 @@ def test_that_no_file_of_the_kernel_can_stop_us(path, vendor, linux, ram):
         for cls in (Amd, Intel):
             found = cls(linux.root, tuple, ram).probe()
             assert all(0 <= gpu.free <= gpu.total for gpu in found.gpus)
-        assert processor(linux.root, system="Linux").threads >= 1
+        assert processor(linux.root, system="linux").threads >= 1
         assert memory(linux.root).free >= 0

@@ -88,7 +88,7 @@ flags\t\t: fpu amx_int8"""
 
 def test_that_linux_names_the_processor_and_what_it_can(linux):
     linux.file("proc/cpuinfo", X86)
-    cpu = processor(linux.root, system="Linux")
+    cpu = processor(linux.root, system="linux")
     assert cpu.name == "AMD Ryzen 9 7950X 16-Core Processor"
     assert cpu.features == ("AVX2", "AVX-512", "AVX-512 VNNI", "AVX-512 BF16")
     assert 1 <= cpu.threads <= (os.cpu_count() or 1)
@@ -98,7 +98,7 @@ def test_that_linux_names_the_processor_and_what_it_can(linux):
 def test_that_boards_with_arm_have_a_name_too(linux):
     linux.file("proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd asimddp\nCPU part\t: 0xd0b")
     linux.file("sys/firmware/devicetree/base/model", b"Raspberry Pi 5 Model B Rev 1.0\0")
-    cpu = processor(linux.root, system="Linux")
+    cpu = processor(linux.root, system="linux")
     assert cpu.name == "Raspberry Pi 5 Model B Rev 1.0"
     assert cpu.features == ("NEON", "DOTPROD")
 
@@ -110,7 +110,7 @@ def test_that_a_mac_is_asked_by_name():
         "hw.optional.arm.FEAT_I8MM": b"\1\0\0\0",
         "hw.optional.arm.FEAT_SME": b"\0\0\0\0",
     }
-    cpu = processor(ask=lambda name: answers.get(name, b""), system="Darwin")
+    cpu = processor(ask=lambda name: answers.get(name, b""), system="darwin")
     assert (cpu.name, cpu.features) == ("Apple M3", ("NEON", "I8MM"))
 
 
@@ -141,7 +141,7 @@ def test_that_a_containers_share_of_the_processor_counts(files, threads, linux):
     for path, content in files.items():
         linux.file(path, content)
     everything = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    assert processor(linux.root, system="Linux").threads == (threads or everything)
+    assert processor(linux.root, system="linux").threads == (threads or everything)
 
 
 def test_that_the_bandwidth_is_near_that_of_the_systems_own_copy():

@@ -10,13 +10,13 @@ from app.devices import pytorch
 @pytest.mark.parametrize(
     ("version", "system", "machine", "expected"),
     [
-        ("2.13.0+cpu", "Linux", "x86_64", "cpu"),
-        ("2.13.0+cu130", "Windows", "AMD64", "cuda"),
-        ("2.13.0+rocm7.2", "Linux", "x86_64", "rocm"),
-        ("2.13.0+xpu", "Linux", "x86_64", "xpu"),
-        ("2.13.0", "Linux", "x86_64", "cuda"),
-        ("2.13.0", "Windows", "AMD64", "cpu"),
-        ("2.13.0", "Darwin", "arm64", "mps"),
+        ("2.13.0+cpu", "linux", "x86_64", "cpu"),
+        ("2.13.0+cu130", "win32", "AMD64", "cuda"),
+        ("2.13.0+rocm7.2", "linux", "x86_64", "rocm"),
+        ("2.13.0+xpu", "linux", "x86_64", "xpu"),
+        ("2.13.0", "linux", "x86_64", "cuda"),
+        ("2.13.0", "win32", "AMD64", "cpu"),
+        ("2.13.0", "darwin", "arm64", "mps"),
     ],
 )
 def test_that_the_version_tells_what_it_was_built_for(version, system, machine, expected):
