@@ -18,17 +18,18 @@ _LARGEST = 4096  # GiB that a text may ask for
 _SYSTEM = 4 * GIB  # taken by the system and a browser, or a quarter of a small memory
 _SCREEN = GIB // 2  # of a card's memory, taken by the screen
 _PLAIN_SPEED = 40e9  # bytes a second, as measured with two channels of DDR4-3200
+_EXAMPLES = 'Say for example "RTX 4060 Ti 16 GB", "2x RTX 3090", "M3 Max 64 GB" or "16 GB".'
 
 _SEPARATOR = re.compile(r"\s*(?:[+,&]|\bwith\b|\band\b)\s*")
 _MEMORY = re.compile(
-    r"(?:(?:pc|computer|laptop|ram|memory)\s*)*(\d+)\s*gi?b?(?:\s*(?:ram|memory))?"
+    r"(?:(?:pc|computer|laptop|ram|memory)\s*)*(\d{1,5})\s*gi?b?(?:\s*(?:ram|memory))?"
 )
 _CARD = re.compile(
-    r"(?:([1-9])\s*[x×]\s*)?(?P<name>.*?)(?:[\s(]+(\d+)\s*gi?b\)?)?(?:\s+[x×]\s*([1-9]))?"  # noqa: RUF001
+    r"(?:([1-9])\s*[x×]\s*)?(?P<name>.*?)(?:[\s(]+(\d{1,5})\s*gi?b\)?)?(?:\s+[x×]\s*([1-9]))?"  # noqa: RUF001
 )
 _MAC = re.compile(
     r"(?=.*\b(?:mac\w*|m\d)\b)(?:apple\s*)?(?:i?mac(?:\s*book)?(?:\s*(?:pro|air|mini|studio))?\s*)?"
-    r"(?P<chip>m\d(?:\s*(?:pro|max|ultra))?)?\s*(?:(\d+)\s*gi?b?)?"
+    r"(?P<chip>m\d(?:\s*(?:pro|max|ultra))?)?\s*(?:(\d{1,5})\s*gi?b?)?"
 )
 
 
@@ -37,7 +38,7 @@ class _Parts:
     """What a text names."""
 
     memory: int = 0  # GiB
-    chip: Chip | None = None
+    mac: str | None = None  # its chip; "" where the text says only "Mac"
     cards: tuple[Card, ...] = ()
 
 
@@ -45,78 +46,66 @@ def imagine(text: str) -> Machine:
     """The computer that a text describes.
 
     Graphics cards ("RTX 4090", "2x RTX 3090", "RTX 4060 Ti 16 GB"), Macs ("Mac 32 GB",
-    "M3 Max 64 GB"), memory ("16 GB"), or a card and memory: "RTX 4090 + 64 GB".
+    "M3 Max 64 GB"), memory ("16 GB"), or a card and memory: "RTX 4090 + 64 GB". What
+    `Machine.simulated` says describes the same computer again.
 
     Raises:
         Unsupported: It names something that is not listed; the hint has what is near.
     """
     found = _Parts()
-    for part in _SEPARATOR.split(text.strip().lower()):
-        found = _join(found, _read(part, text), text)
-    if found.chip:
-        return _mac(found.chip, found.memory)
-    return _computer(found)
+    for part in _SEPARATOR.split(" ".join(text.lower().split())):
+        found = _join(found, _read(part))
+    if not 0 <= found.memory <= _LARGEST:
+        raise Unsupported("No computer has that amount of memory.", _EXAMPLES)
+    return _computer(found) if found.mac is None else _mac(found.mac, found.memory)
 
 
-def _join(one: _Parts, other: _Parts, text: str) -> _Parts:
-    if (one.chip or other.chip) and (one.cards or other.cards or (one.chip and other.chip)):
-        raise Unsupported(f"{text!r} is not one computer.", "Name a Mac or graphics cards.")
-    return _Parts(one.memory or other.memory, one.chip or other.chip, (*one.cards, *other.cards))
+def _join(one: _Parts, other: _Parts) -> _Parts:
+    macs = [parts.mac for parts in (one, other) if parts.mac is not None]
+    cards = (*one.cards, *other.cards)
+    if len(macs) > 1 or (macs and cards):
+        raise Unsupported("This is not one computer.", "Name one Mac, or graphics cards.")
+    return _Parts(one.memory or other.memory, macs[0] if macs else None, cards)
 
 
-def _read(part: str, text: str) -> _Parts:
+def _read(part: str) -> _Parts:
     if memory := _MEMORY.fullmatch(part):
-        if not 1 <= int(memory[1]) <= _LARGEST:
-            raise Unsupported(
-                f"No computer has {memory[1]} GB of memory.", "Say for example: 16 GB"
-            )
-        return _Parts(memory=int(memory[1]))
+        return _Parts(memory=int(memory[1]) or -1)
     if mac := _MAC.fullmatch(part):
-        return _read_mac(mac["chip"] or "", int(mac[2] or 0), text)
+        return _Parts(memory=int(mac[2] or 0), mac=mac["chip"] or "")
     match = _CARD.fullmatch(part)
     assert match is not None  # it matches every line
     sold = catalogue.find_cards(match["name"])
-    fitting = [card for card in sold if not match[3] or card.gigabytes == int(match[3])]
     if sold and sold[0].shared:
-        return _Parts(memory=int(match[3] or sold[0].gigabytes), cards=(sold[0],))
+        return _Parts(memory=int(match[3] or 0), cards=(sold[0],))
+    fitting = [card for card in sold if not match[3] or card.gigabytes == int(match[3])]
     if not fitting:
-        raise _unknown(part, text, sold)
+        raise _no_such_size(sold) if sold else _unknown(part)
     return _Parts(cards=(fitting[0],) * int(match[1] or match[4] or 1))
 
 
-def _read_mac(name: str, gigabytes: int, text: str) -> _Parts:
-    """The chip; of several that are sold with this memory, the slowest."""
-    named = catalogue.find_chips(name) if name else list(catalogue.CHIPS)
-    fitting = [chip for chip in named if not gigabytes or gigabytes in chip.gigabytes]
-    if not fitting:
-        if not named:
-            raise _unknown(name, text, [])
-        sizes = sorted({size for chip in named for size in chip.gigabytes})
-        title = f"There is no {name.title() or 'Mac'} with {gigabytes} GB."
-        raise Unsupported(title, f"It is sold with {', '.join(map(str, sizes))} GB.")
-    chip = min(fitting, key=lambda chip: chip.speed)
-    return _Parts(memory=gigabytes or chip.gigabytes[0], chip=chip)
+def _no_such_size(sold: list[Card]) -> Unsupported:
+    name = sold[0].name
+    sizes = " or ".join(f"{card.gigabytes} GB" for card in sold)
+    return Unsupported(
+        f"There is no {name} with this memory.",
+        f"It has {sizes}. To name the computer's memory, say: {name} + 32 GB.",
+    )
 
 
-def _unknown(part: str, text: str, sold: list[Card]) -> Unsupported:
-    if sold:
-        sizes = " or ".join(f"{card.gigabytes} GB" for card in sold)
-        return Unsupported(
-            f"There is no {sold[0].name} with the memory in {text!r}.",
-            f"It has {sizes}. To name the computer's memory, say: {sold[0].name} + 32 GB.",
-        )
+def _unknown(part: str) -> Unsupported:
     names = {catalogue.key(card.name): card.name for card in catalogue.CARDS}
     names |= {catalogue.short_key(card.name): card.name for card in catalogue.CARDS}
     names |= {catalogue.key(chip.name): chip.name for chip in catalogue.CHIPS}
     near = difflib.get_close_matches(catalogue.key(part), names, n=6, cutoff=0.5)
     offer = ", ".join(dict.fromkeys(names[word] for word in near))
-    examples = 'Say for example "RTX 4060 Ti 16 GB", "2x RTX 3090", "M3 Max 64 GB" or "16 GB".'
-    hint = f"Did you mean {offer}? {examples}" if offer else examples
-    return Unsupported(f"{part.strip() or text!r} is not in the list of hardware.", hint)
+    title = f"{part[:60]!r} is not in the list of hardware."
+    return Unsupported(title, f"Did you mean {offer}? {_EXAMPLES}" if offer else _EXAMPLES)
 
 
 def _computer(parts: _Parts) -> Machine:
-    gigabytes = parts.memory or _USUAL_MEMORY
+    shared = [card.gigabytes for card in parts.cards if card.shared]
+    gigabytes = parts.memory or max(shared, default=_USUAL_MEMORY)
     numbers: Counter[str] = Counter()
     gpus: list[Gpu] = []
     for card in parts.cards:
@@ -151,24 +140,41 @@ def _gpu(card: Card, device: str, gigabytes: int) -> Gpu:
     )
 
 
-def _mac(chip: Chip, gigabytes: int) -> Machine:
+def _mac(name: str, gigabytes: int) -> Machine:
+    chip = _chip(name, gigabytes)
+    gigabytes = gigabytes or chip.gigabytes[0]
     memory = _memory(gigabytes)
     limit = working_set(memory.total)
-    name = f"Apple {chip.name}"
     gpu = Gpu(
-        name,
-        "apple",
-        "mps:0",
-        limit,
-        min(limit, memory.free),
+        name=f"Apple {chip.name}",
+        vendor="apple",
+        device="mps:0",
+        total=limit,
+        free=min(limit, memory.free),
         shared=True,
         bandwidth=chip.speed * 1e9,
     )
+    cores = chip.cores or 8
     return Machine(
-        cpu=Cpu(name, chip.cores or 8, chip.cores or 8, ("NEON", "DOTPROD"), chip.speed * 1e9),
+        cpu=Cpu(gpu.name, cores, cores, ("NEON", "DOTPROD"), gpu.bandwidth),
         memory=memory,
         gpus=(gpu,),
         simulated=f"{chip.name} {gigabytes} GB",
+    )
+
+
+def _chip(name: str, gigabytes: int) -> Chip:
+    """The chip of this name; of several that are sold with this memory, the slowest."""
+    named = catalogue.find_chips(name) if name else list(catalogue.CHIPS)
+    fitting = [chip for chip in named if not gigabytes or gigabytes in chip.gigabytes]
+    if fitting:
+        return min(fitting, key=lambda chip: chip.speed)
+    if not named:
+        raise _unknown(name)
+    sizes = sorted({size for chip in named for size in chip.gigabytes})
+    raise Unsupported(
+        f"There is no {name.title() or 'Mac'} with {gigabytes} GB.",
+        f"It is sold with {', '.join(map(str, sizes))} GB.",
     )
 
 

@@ -69,6 +69,7 @@ def test_that_different_cards_and_memory_can_be_together():
         ("MacBook Pro M4 Pro", "M4 Pro", 24),
         ("macbook air m2 8 gb", "M2", 8),
         ("Apple M1", "M1", 8),
+        ("M3 Max + 64 GB", "M3 Max", 64),
         ("Mac Studio 512 GB", "M3 Ultra", 512),
     ],
 )
@@ -119,17 +120,27 @@ def test_that_graphics_without_memory_of_their_own_take_the_computers():
         ("banana", "RTX 4060 Ti 16 GB"),
         ("", "RTX 4060 Ti 16 GB"),
         ("+", "RTX 4060 Ti 16 GB"),
-        ("RTX 4090 + M3", "Name a Mac or graphics cards"),
-        ("M2 + M3", "Name a Mac or graphics cards"),
+        ("RTX 4090 + M3", "Name one Mac, or graphics cards"),
+        ("M2 + M3", "Name one Mac, or graphics cards"),
         ("0 GB", "16 GB"),
         ("999999 GB", "16 GB"),
         ("x" * 5000, "RTX 4060 Ti 16 GB"),
+        ("9" * 5000 + " GB", "RTX 4060 Ti 16 GB"),
+        ("RTX\n5555 \0", "RTX 4060 Ti 16 GB"),
     ],
 )
 def test_that_the_unknown_is_refused_with_what_is_near(text, near):
     with pytest.raises(Unsupported) as caught:
         imagine(text)
     assert near in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["2x 3090 + 4060 ti", "M3 Max 128 GB", "mac 36 gb", "16 GB", "8060S", "GB10 64 GB"]
+)
+def test_that_its_name_describes_the_same_computer(text):
+    machine = imagine(text)
+    assert imagine(machine.simulated) == machine
 
 
 def test_that_an_imagined_computer_crosses_between_processes():
