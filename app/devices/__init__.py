@@ -11,7 +11,7 @@ import psutil
 from app.core.discover import discover
 from app.core.machine import Gpu, Machine, Space
 from app.devices import pytorch
-from app.devices.bandwidth import measure_bandwidth
+from app.devices.bandwidth import measure_bandwidth, remember, remembered
 from app.devices.base import Found, Vendor
 from app.devices.cpu import processor
 from app.devices.disks import disks
@@ -26,9 +26,10 @@ def look(folder: Path) -> Machine:
     found = [vendor.probe() for vendor in _vendors().values()]
     gpus, unusable = _for_torch([gpu for part in found for gpu in part.gpus], pytorch.build())
     problems = [problem for part in found for problem in part.problems]
+    cpu, ram = processor(), memory()
     return Machine(
-        cpu=processor(),
-        memory=memory(),
+        cpu=replace(cpu, bandwidth=remembered(cpu, ram)),
+        memory=ram,
         gpus=tuple(gpus),
         disks=disks(folder),
         problems=(*problems, *unusable),
@@ -36,9 +37,13 @@ def look(folder: Path) -> Machine:
 
 
 def measure(machine: Machine) -> Machine:
-    """The same with the speed of its memory, which takes a second of all cores."""
+    """The same with the speed of its memory, which takes a second of all cores.
+
+    `look` knows it from then on.
+    """
     cpu = machine.cpu
     speed = measure_bandwidth(cpu.cores or cpu.threads, machine.memory.free)
+    remember(cpu, machine.memory, speed)
     return replace(machine, cpu=replace(cpu, bandwidth=speed))
 
 

@@ -3,13 +3,22 @@
 Writing one word reads every weight once, so bytes a second from memory bound words a
 second. The test reads an array that no cache holds with several threads and takes the
 best of a few passes; everything that disturbs it makes a pass slower, never faster.
+The result is kept, as it is a property of the computer.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from app.core.files import write_atomic
+from app.core.machine import Cpu, Space
+from app.core.places import user_data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +52,28 @@ def measure_bandwidth(threads: int, available: int) -> float:
             list(pool.map(_read, parts))
             best = min(best, time.perf_counter() - start)
     return whole.nbytes / best
+
+
+def remember(cpu: Cpu, memory: Space, bandwidth: float) -> None:
+    """Keep what was measured with this processor and this much memory, if the disk lets us."""
+    content = {"processor": cpu.name, "memory": memory.total, "bandwidth": bandwidth}
+    with contextlib.suppress(OSError):
+        write_atomic(_file(), json.dumps(content).encode())
+
+
+def remembered(cpu: Cpu, memory: Space) -> float:
+    """What was measured with this processor and this much memory before; 0 when nothing was."""
+    try:
+        content = json.loads(_file().read_bytes())
+        same = content["processor"] == cpu.name and content["memory"] == memory.total
+        bandwidth = float(content["bandwidth"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0.0
+    return bandwidth if same and math.isfinite(bandwidth) and bandwidth > 0 else 0.0
+
+
+def _file() -> Path:
+    return user_data() / "memory_speed.json"
 
 
 def _touch(part: np.ndarray[Any, Any]) -> None:

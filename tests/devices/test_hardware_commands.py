@@ -40,11 +40,12 @@ def test_that_an_unknown_computer_is_bad_input(say):
     assert "RTX 4080" in err
 
 
-def test_that_the_memory_is_measured_on_request(say, monkeypatch):
+def test_that_the_memory_is_measured_on_request_and_known_from_then_on(say, monkeypatch):
+    assert json.loads(say("hardware", "--json")[1])["cpu"]["bandwidth"] == 0
     monkeypatch.setattr(devices, "measure_bandwidth", lambda threads, available: 51.2e9)
     assert json.loads(say("hardware", "--measure", "--json")[1])["cpu"]["bandwidth"] == 51.2e9
     assert "read at 51.2 GB/s" in say("hardware", "--measure")[1]
-    assert json.loads(say("hardware", "--json")[1])["cpu"]["bandwidth"] == 0
+    assert json.loads(say("hardware", "--json")[1])["cpu"]["bandwidth"] == 51.2e9
 
 
 def test_that_problems_are_shown(say, monkeypatch):

@@ -6,8 +6,8 @@ import numpy as np
 import psutil
 import pytest
 
-from app.core.machine import Space
-from app.devices.bandwidth import measure_bandwidth
+from app.core.machine import Cpu, Space
+from app.devices.bandwidth import measure_bandwidth, remember, remembered
 from app.devices.cpu import processor
 from app.devices.memory import memory, unified
 
@@ -159,3 +159,20 @@ def test_that_the_bandwidth_is_near_that_of_the_systems_own_copy():
 
 def test_that_too_little_memory_is_not_measured():
     assert measure_bandwidth(2, 100 << 20) == 0.0
+
+
+def test_that_another_processor_or_memory_is_measured_again():
+    cpu, ram = Cpu("Ryzen 5", 6, 12), Space("Memory", 32 * GIB, GIB)
+    assert remembered(cpu, ram) == 0
+    remember(cpu, ram, 40e9)
+    assert remembered(cpu, ram) == 40e9
+    assert remembered(Cpu("Ryzen 7", 6, 12), ram) == 0
+    assert remembered(cpu, Space("Memory", 64 * GIB, GIB)) == 0
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"\xff", b'{"processor": "x", "memory": 1, "bandwidth": NaN}']
+)
+def test_that_a_damaged_memory_of_it_is_none(content, home):
+    (home / "memory_speed.json").write_bytes(content)
+    assert remembered(Cpu("x", 1, 1), Space("Memory", 1, 1)) == 0
