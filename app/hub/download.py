@@ -8,6 +8,7 @@ content was checked.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
@@ -28,7 +29,7 @@ from app.core.lock import FileLock
 from app.core.words import size
 from app.hub.client import Client
 from app.hub.digest import holds
-from app.hub.file_download import PART, FileDownload, Origin, Throttle
+from app.hub.file_download import PART, SIDECAR, FileDownload, Origin, Throttle
 from app.hub.names import place_in, shared_home
 from app.hub.selection import Selection
 
@@ -68,6 +69,7 @@ def download(client: Client, wish: Wish) -> Generator[Progress | Note]:
             "Wait until it is done.",
         )
     try:
+        _sweep(wish)
         run = _Run(client, wish)
         yield from run.bring(wish.selection.small)
         wanted = wish.selection.narrowed(wish.folder)
@@ -207,6 +209,14 @@ class _Manifest:
     def add(self, file: HubFile, place: Path) -> None:
         self._files[file.name] = _facts(file, place)
         write_atomic(self._path, json.dumps(self._files).encode())
+
+
+def _sweep(wish: Wish) -> None:
+    """Remove the notes that an earlier run was killed over while it wrote them."""
+    places = [place_in(wish.folder, file.name) for file in wish.selection.files]
+    for name, folder in {(MANIFEST, wish.folder), *((p.name + SIDECAR, p.parent) for p in places)}:
+        for left in folder.glob(f".{glob.escape(name)}.*.tmp"):
+            left.unlink(missing_ok=True)
 
 
 def _facts(file: HubFile, place: Path) -> dict[str, object]:
