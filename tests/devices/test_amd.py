@@ -77,6 +77,19 @@ def test_that_a_card_has_its_own_memory_and_nothing_more(linux, ram, names):
     assert gpu.bandwidth == 960e9
 
 
+def test_that_a_small_card_in_a_large_computer_borrows_nothing(linux, ram):
+    linux.card(
+        "0000:03:00.0",
+        pci.AMD,
+        0x73FF,
+        "amdgpu",
+        gpu_metrics=metrics(1),
+        **memory(8 * GIB, 32 * GIB),
+    )
+    (gpu,) = Amd(linux.root, tuple, ram).probe().gpus
+    assert (gpu.total, gpu.shared) == (8 * GIB, False)
+
+
 def test_that_a_processors_graphics_have_what_they_may_borrow(linux, ram, names):
     add_780m(linux)
     (gpu,) = Amd(linux.root, tuple, ram).probe().gpus

@@ -125,6 +125,7 @@ def test_that_the_data_sheet_stands_in_where_the_driver_is_silent(linux, ram):
         ("1", ["", "cuda:0", ""]),
         ("", ["", "", ""]),
         ("0,-1,1", ["cuda:0", "", ""]),
+        ("0,0,1", ["cuda:0", "", ""]),
         ("0,7,1", ["cuda:0", "", ""]),
         ("GPU-3090,GPU-4090aaaa", ["cuda:1", "cuda:0", ""]),
     ],
