@@ -1,0 +1,119 @@
+"""What making a result takes: disk, memory, and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.advisor.memory import MIB
+from app.core.errors import NotEnoughSpace
+from app.core.files import free_bytes
+from app.core.machine import Machine
+from app.core.plan import Plan
+from app.core.words import size
+from app.formats.slices import SLICE_WEIGHTS
+
+_PROGRAM = 450 * MIB  # the worker with PyTorch, before it does anything
+_COPIES = 3.5  # of a slice as float32: what is read, what is computed, what is written
+_JOURNAL_BYTES = 64  # a line for each slice
+_CARD = 700 * MIB  # a graphics card's driver, and a few slices
+_SLOWEST = 1.3  # how much longer it may take than the sum of its parts
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What was measured on this computer; empty or 0 where nothing was."""
+
+    encode: Mapping[str, float]
+    """Weights a second on one thread, by encoding; see `evaluation.speed`."""
+    disk: float = 0.0
+    """Bytes a second, reading and writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionNeeds:
+    """Peaks, in bytes."""
+
+    disk: int
+    disk_free: int
+    memory: int
+    memory_free: int
+    card: int
+    """Memory of the graphics card; 0 where none takes part."""
+    seconds: tuple[float, float] | None
+    """From and to; None where the speed was not measured."""
+
+    @property
+    def problem(self) -> str:
+        """What is missing, in a sentence; empty when nothing is."""
+        if self.disk > self.disk_free:
+            return f"The disk needs {size(self.disk - self.disk_free)} more free space."
+        if self.memory > self.memory_free:
+            return f"{size(self.memory - self.memory_free)} more free memory are needed."
+        return ""
+
+
+def conversion_needs(
+    plan: Plan,
+    source_bytes: int,
+    target: Path,
+    machine: Machine,
+    speeds: Speeds | None = None,
+    *,
+    device: str = "cpu",
+) -> ConversionNeeds:
+    """What one conversion takes at its peak.
+
+    Args:
+        plan: The result.
+        source_bytes: Bytes of the tensors that are read.
+        target: The file or folder that is written; its disk counts.
+        machine: The computer.
+        speeds: What was measured, for the time.
+        device: Where the encoding is computed, "cpu" or "cuda:0".
+    """
+    threads = max(1, machine.cpu.cores or machine.cpu.threads)
+    rows = [tensor.shape[-1] for tensor in plan.tensors if tensor.shape]
+    slice_bytes = 4 * max(SLICE_WEIGHTS, *rows)
+    lines = sum(tensor.weights // SLICE_WEIGHTS + 1 for tensor in plan.tensors)
+    return ConversionNeeds(
+        disk=plan.total_bytes + lines * _JOURNAL_BYTES,
+        disk_free=free_bytes(target),
+        memory=_PROGRAM + round(threads * slice_bytes * _COPIES),
+        memory_free=machine.memory.free,
+        card=0 if device == "cpu" else _CARD,
+        seconds=_seconds(plan, source_bytes, threads, speeds) if speeds else None,
+    )
+
+
+def check_memory(needs: ConversionNeeds) -> None:
+    """Refuse what would bring the computer to its knees; the disk is checked by `PartialFile`.
+
+    Raises:
+        NotEnoughSpace: There is too little free memory.
+    """
+    if needs.memory > needs.memory_free:
+        raise NotEnoughSpace(
+            f"Converting takes {size(needs.memory)} of memory, and {size(needs.memory_free)} "
+            "are free.",
+            "Close other programs and try again.",
+        )
+
+
+def _seconds(
+    plan: Plan, source_bytes: int, threads: int, speeds: Speeds
+) -> tuple[float, float] | None:
+    """Reading, computing and writing overlap, at best entirely.
+
+    Encodings without a speed of their own (F16, F32) are copied as fast as the disk goes.
+    """
+    if speeds.disk <= 0 or not speeds.encode:
+        return None
+    computing = sum(
+        tensor.weights / speeds.encode[tensor.encoding] / threads
+        for tensor in plan.tensors
+        if speeds.encode.get(tensor.encoding, 0) > 0
+    )
+    moving = (source_bytes + plan.total_bytes) / speeds.disk
+    return max(computing, moving), (computing + moving) * _SLOWEST
