@@ -198,3 +198,15 @@ def test_that_the_nearest_token_is_taken_and_the_shared_one_only_read(
 def test_that_what_cannot_be_a_token_is_refused(text):
     with pytest.raises(Unsupported, match="not an access token"):
         save_token(text)
+
+
+def test_that_the_command_takes_the_token_from_standard_input_and_never_shows_it(
+    hub, no_keyring, home
+):
+    command = [sys.executable, "-m", "app", "token", "--json"]
+    done = subprocess.run(command, input=f"{CANARY}\n", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert CANARY not in done.stdout + done.stderr
+    assert (home / "hub" / "token").read_text() == CANARY
+    assert subprocess.run([*command, "--forget"], capture_output=True, check=True)
+    assert not (home / "hub" / "token").exists()
