@@ -34,6 +34,7 @@ def test_that_a_file_can_be_read_in_one_sitting(path):
         ("app.formats", SLOW | {"PySide6"}),
         ("app.inspection", SLOW | {"PySide6"}),
         ("app.worker.main", SLOW | {"PySide6"}),
+        ("app.hub.search", SLOW | {"PySide6", "huggingface_hub"}),
         ("app.commands.quantize", SLOW | {"PySide6"}),
     ],
 )

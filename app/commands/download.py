@@ -1,6 +1,7 @@
 """`nibble download REPO`: bring a model of the hub to this computer.
 
-Progress goes to standard error. With --json, one document at the end:
+Progress goes to standard error, with --events as JSON lines (`core.events`: "Progress" with the
+phase "download", and "Note"). With --json, one document at the end:
 
     {"model": "org/name", "commit": "40 hexadecimal digits", "folder": "/where/it/is",
      "files": ["/where/it/is/config.json"], "nbytes": 16060522496}
@@ -11,6 +12,7 @@ Stopped (Ctrl+C, or killed), it goes on where it stood when it is asked again.
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +23,7 @@ from app.commands.base import INTERRUPTED, Answer, Command
 from app.commands.terminal import ProgressLine
 from app.core import words
 from app.core.errors import Unsupported
+from app.core.events import Event, encode
 from app.core.hub import hub_id
 
 _RATE_UNIT = 1e6
@@ -37,6 +40,7 @@ class Download(Command):
         parser.add_argument("model", help="org/name, or org/name@version")
         parser.add_argument("--to", type=Path, help="folder (default: Nibble's own)")
         parser.add_argument("--file", default="", help="one GGUF file of the model")
+        parser.add_argument("--events", action="store_true", help="progress as JSON lines")
         parser.add_argument("--rate", type=float, default=0.0, help="at most so many MB a second")
 
     @override
@@ -49,6 +53,7 @@ class Download(Command):
 
         repo, revision = named(args.model)
         line = ProgressLine()
+        show = _print_event if args.events else line.show
         with Client() as client:
             details = model(client, repo, revision, card=False)
             folder = (args.to or model_folder(repo, details.commit)).expanduser().absolute()
@@ -56,7 +61,7 @@ class Download(Command):
             try:
                 with closing(download(client, wish)) as events:
                     for event in events:
-                        line.show(event)
+                        show(event)
             except KeyboardInterrupt:
                 text = "Stopped. Run the same command again: it goes on where it stood."
                 return Answer(text, {"state": "interrupted"}, INTERRUPTED)
@@ -71,6 +76,11 @@ class Download(Command):
             "nbytes": selection.nbytes,
         }
         return Answer(f"{folder}\n{words.size(selection.nbytes)}, every file checked", document)
+
+
+def _print_event(event: Event) -> None:
+    sys.stderr.write(encode(event) + "\n")
+    sys.stderr.flush()
 
 
 def named(text: str) -> tuple[str, str]:

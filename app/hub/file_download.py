@@ -46,7 +46,7 @@ class Throttle:
 
     def wait_for(self, nbytes: int) -> float:
         """Seconds to wait before the next `nbytes`."""
-        if not self._rate:
+        if self._rate <= 0:
             return 0.0
         with self._lock:
             now = time.monotonic()

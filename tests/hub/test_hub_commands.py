@@ -10,6 +10,7 @@ from hub_parts import QUICK, sample_files
 from local_hub import Fault, Repo
 
 from app.commands.program import run
+from app.core.events import Progress, decode
 from app.core.hub import Convertibility, Convertible, HubModelDetails, SearchPage
 from app.core.model import Inspection
 from app.core.places import sample_model
@@ -91,6 +92,13 @@ def test_that_a_download_goes_where_it_is_told_and_is_not_repeated(say, hub, tmp
     before = len(hub.requests("content"))
     assert say("download", "org/sample", "--to", to)[0] == 0
     assert len(hub.requests("content")) == before
+
+
+def test_that_a_program_can_follow_a_download(say, tmp_path):
+    _, _, err = say("download", "org/sample", "--to", tmp_path, "--events")
+    events = [decode(line) for line in err.splitlines()]
+    assert isinstance(events[-1], Progress)
+    assert events[-1].overall == 1
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from local_hub import Fault
+from local_hub import Fault, Repo
+from tiny_models import convert as write_gguf
 
 from app.core.events import Cancelled, Finished, Note, Progress, Started, TensorDone, decode
 from app.core.job import Job
-from app.core.places import jobs_folder, user_data
+from app.core.places import jobs_folder, sample_model, user_data
 from app.core.recipe import Recipe
 from app.core.store import JobStore
 from app.worker.convert import convert
@@ -45,6 +47,18 @@ def test_that_a_model_that_is_here_is_not_downloaded_again(hub, job, tmp_path):
     assert hub.seen == []
     assert "download" not in {event.phase for event in events if isinstance(event, Progress)}
     assert sum(isinstance(event, TensorDone) for event in events) > 10
+
+
+def test_that_a_gguf_file_of_the_hub_becomes_a_smaller_one(hub, job, tmp_path):
+    write_gguf(sample_model(), tmp_path / "m-F16.gguf", Recipe("F16"))
+    body = (tmp_path / "m-F16.gguf").read_bytes()
+    hub.repos["org/g"] = Repo("org/g", {"m-F16.gguf": body, "m-Q2_K.gguf": b"GGUF"})
+    list(convert(replace(job, source="org/g"), jobs_folder() / job.id))
+    direct = replace(job, source=str(tmp_path / "m-F16.gguf"), target=str(tmp_path / "direct.gguf"))
+    (tmp_path / "report").mkdir()
+    list(convert(direct, tmp_path / "report"))
+    assert Path(job.target).read_bytes() == Path(direct.target).read_bytes()
+    assert hub.requests("content", "Q2_K") == []
 
 
 def test_that_a_download_can_be_cancelled_at_once_and_goes_on_later(hub, job):
