@@ -27,6 +27,7 @@ class Figures:
     context: int
     cache_type: str
     weights: int
+    real_weights: int
     cache: int
     real_cache: float
     computing: Span
@@ -42,7 +43,7 @@ class Figures:
     @property
     def real_total(self) -> float:
         """What llama.cpp takes."""
-        return self.weights + self.real_cache + self.real_computing + self.real_output
+        return self.real_weights + self.real_cache + self.real_computing + self.real_output
 
 
 def figures(folder: Path, name: str, config: dict[str, Any]) -> Iterator[Figures]:
@@ -57,6 +58,7 @@ def figures(folder: Path, name: str, config: dict[str, Any]) -> Iterator[Figures
             context,
             cache_type,
             demand.weights,
+            real.weights,
             sum(cache_bytes(layer, options) for layer in geometry.layers),
             real.cache,
             compute_bytes(geometry, options),

