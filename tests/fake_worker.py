@@ -1,7 +1,8 @@
 """Stands in for `python -m app`: speaks the protocols and does no work.
 
-Usage: fake_worker.py MODE worker | inspect PATH --json | hardware --json
-MODE says how a worker behaves; looking at a model goes by the name of PATH.
+Usage: fake_worker.py MODE worker | COMMAND ... --json
+MODE says how a worker behaves; looking at a model goes by the name of its path. The other
+commands are in fake_answers.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from example_report import example_report
+from fake_answers import answer, inspection
 
 
 def put(text: str) -> None:
@@ -106,57 +108,11 @@ def inspect(path: Path) -> None:
     put(json.dumps(inspection(path)))
 
 
-def inspection(path: Path) -> dict[str, object]:
-    def choice(
-        preset: str, nbytes: int, bits: float, quality: str, summary: str
-    ) -> dict[str, object]:
-        return {
-            "preset": preset, "format": "gguf", "runs_in": "llama.cpp, Ollama, LM Studio",
-            "extension": ".gguf", "summary": summary, "quality": quality,
-            "recommended": preset == "Q4_K_M", "nbytes": nbytes, "bits_per_weight": bits,
-            "fallbacks": [], "notes": [], "problem": None,
-        }  # fmt: skip
-
-    small = choice("Q4_K_M", 5_027_000_000, 4.91, "small loss", "The usual choice.")
-    small["fallbacks"] = [
-        {"tensor": f"blk.{layer}.ffn_down.weight", "wanted": "Q4_K", "encoding": "Q5_0",
-         "extra_bytes": 1_300_000} for layer in range(3)
-    ]  # fmt: skip
-    ternary = choice("TQ1_0", 0, 0.0, "broken", "Three values a weight.")
-    ternary["problem"] = {"title": "This model was not trained for it.", "hint": "Choose Q2_K."}
-    return {
-        "model": {
-            "path": str(path), "name": path.name, "kind": "safetensors", "architecture": "Qwen3",
-            "weights": 8_190_735_360, "nbytes": 16_381_470_720, "dtype": "BF16",
-            "context": 40_960, "layers": 36, "hidden": 4096, "vocabulary": 151_936,
-        },
-        "choices": [
-            choice("BF16", 16_388_000_000, 16.0, "the original", "The weights as they are."),
-            choice("Q8_0", 8_709_000_000, 8.5, "practically the original", "For plenty of memory."),
-            choice("Q6_K", 6_726_000_000, 6.56, "practically the original", "Hard to tell apart."),
-            choice("Q5_K_M", 5_851_000_000, 5.7, "very small loss", "A little better than usual."),
-            choice("Q5_K_S", 5_720_000_000, 5.6, "very small loss", "A little smaller."),
-            small,
-            choice("Q4_K_S", 4_802_000_000, 4.7, "small loss", "A little smaller than usual."),
-            choice("Q3_K_M", 4_124_000_000, 4.0, "visible loss", "Where memory is short."),
-            choice("Q2_K", 3_281_000_000, 3.2, "heavy loss", "When nothing else fits."),
-            ternary,
-        ],
-    }  # fmt: skip
-
-
-def hardware() -> None:
-    memory = {"name": "Memory", "total": 32_000_000_000, "free": 21_000_000_000}
-    card = {"name": "NVIDIA GeForce RTX 4070", "total": 12_000_000_000, "free": 8_900_000_000}
-    cpu = {"name": "AMD Ryzen 7 7700", "cores": 8, "threads": 16}
-    put(json.dumps({"cpu": cpu, "memory": memory, "gpus": [card], "disks": []}))
-
-
 if __name__ == "__main__":
     match sys.argv[2]:
         case "worker":
             work(sys.argv[1])
-        case "inspect":
+        case "inspect" if sys.argv[3].count("/") != 1:
             inspect(Path(sys.argv[3]))
-        case "hardware":
-            hardware()
+        case _:
+            answer(sys.argv[1], sys.argv[2:])

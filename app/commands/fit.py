@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.models.base import Checkpoint
 
 _USUAL = FitOptions()
+_GIB = 1 << 30
 
 
 class FitCommand(Command):
@@ -46,6 +47,9 @@ class FitCommand(Command):
             help="how keys and values are kept, as in llama.cpp (default: %(default)s)",
         )
         parser.add_argument(
+            "--reserve", type=float, default=0.0, help="GB of memory to leave to other programs"
+        )
+        parser.add_argument(
             "--experts-in-memory", action="store_true", help="keep a mixture's experts off the GPU"
         )
         parser.add_argument("--on", default="", help='another computer, such as "RTX 4090 + 64 GB"')
@@ -59,7 +63,10 @@ class FitCommand(Command):
         wanted = args.format and find_preset(args.format)[1].name
         checkpoint = _open(args.model)
         options = FitOptions(
-            args.context, args.cache_type, experts_in_memory=args.experts_in_memory
+            args.context,
+            args.cache_type,
+            reserve=round(max(0.0, args.reserve) * _GIB),
+            experts_in_memory=args.experts_in_memory,
         )
         machine = _machine(args.on)
         measured = None if machine.simulated else MeasuredFits()

@@ -14,6 +14,16 @@ def size(nbytes: float) -> str:
     return f"{value:.1f} {units[0]}" if value < 99.95 else f"{value:.0f} {units[0]}"
 
 
+def memory(nbytes: float) -> str:
+    """Bytes of a memory as its maker counts them, in powers of two: 12 GB, 8.9 GB."""
+    for unit, bits in (("TB", 40), ("GB", 30), ("MB", 20)):
+        value = nbytes / 2**bits
+        if value >= 0.9995:
+            digits = 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {unit}".replace(".0 ", " ")
+    return f"{nbytes / 2**10:.0f} kB"
+
+
 def count(number: float) -> str:
     """A number of weights: 8.2 B, 135 M, 5.8 M, 960."""
     for limit, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):

@@ -8,7 +8,9 @@ from PySide6.QtCore import QCoreApplication
 
 from app.core import words
 from app.core.events import Progress
+from app.core.hub import is_hub_id
 from app.core.job import Job, State
+from app.core.places import sample_model
 from app.core.report import Report
 from app.evaluation.verdict import verdict
 
@@ -20,6 +22,7 @@ def _tr(text: str) -> str:
 def phase(name: str) -> str:
     """A step of the work as something that is being done."""
     return {
+        "download": _tr("Downloading"),
         "prepare": _tr("Preparing"),
         "quantize": _tr("Quantizing"),
         "verify": _tr("Checking the file"),
@@ -29,26 +32,38 @@ def phase(name: str) -> str:
 
 def job_title(job: Job) -> str:
     """Model and format of a job."""
-    source = Path(job.source)
-    name = source.stem if source.suffix == ".gguf" else source.name  # "Llama-3.2-1B" has no suffix
-    return _tr("{} to {}").format(name, job.recipe.preset)
+    return _tr("{} to {}").format(model_title(job.source), job.recipe.preset)
+
+
+def model_title(source: str) -> str:
+    """What to call a model before it has been looked at: a path, or a name on the hub."""
+    place = Path(source.partition("@")[0] if is_hub_id(source) else source)
+    if place == sample_model():
+        return _tr("Nibble-sample")
+    return place.stem if place.suffix == ".gguf" else place.name  # "Llama-3.2-1B" has no suffix
 
 
 def running(progress: Progress | None, remaining: float | None) -> str:
     """What a running job does now, how fast, and for how long still."""
     if progress is None:
         return _tr("Starting")
-    parts = [phase(progress.phase)]
-    if progress.phase in {"prepare", "evaluate"} and progress.item:
-        parts.append(progress.item)  # a step in words; elsewhere it names a tensor
-    if progress.phase == "quantize" and progress.total:
-        done, total = words.size(progress.done), words.size(progress.total)
-        parts.append(_tr("{} of {}").format(done, total))
-        if progress.speed > 0:
-            parts.append(_tr("{}/s").format(words.size(progress.speed)))
+    parts = [phase(progress.phase), *_amounts(progress)]
     if remaining is not None:
         parts.append(_tr("{} left").format(words.duration(remaining)))
     return "  ·  ".join(parts)
+
+
+def _amounts(progress: Progress) -> list[str]:
+    if progress.phase in {"prepare", "evaluate"}:
+        return [progress.item] if progress.item else []  # a step in words, no tensor
+    if progress.phase not in {"download", "quantize"} or not progress.total:
+        return []
+    if progress.phase == "download":
+        text = _tr("{} left").format(words.size(max(0, progress.total - progress.done)))
+    else:
+        text = _tr("{} of {}").format(words.size(progress.done), words.size(progress.total))
+    speed = [_tr("{}/s").format(words.size(progress.speed))] if progress.speed > 0 else []
+    return [text, *speed]
 
 
 def outcome(report: Report) -> str:

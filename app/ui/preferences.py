@@ -40,8 +40,7 @@ class Preferences(QObject):
     @property
     def threads(self) -> int:
         """Processor threads of a job; 0 means all cores."""
-        text = self._text("threads", "0")
-        return int(text) if text.isdigit() else 0
+        return self._number("threads", 0)
 
     @threads.setter
     def threads(self, value: int) -> None:
@@ -55,6 +54,43 @@ class Preferences(QObject):
     @evaluate.setter
     def evaluate(self, value: bool) -> None:
         self._save("evaluate", "yes" if value else "no")
+
+    @property
+    def context(self) -> int:
+        """Tokens that a model should be able to keep in mind, when it is asked whether it fits."""
+        return self._number("context", 8_192)
+
+    @context.setter
+    def context(self, value: int) -> None:
+        self._save("context", str(value))
+
+    @property
+    def reserve(self) -> int:
+        """Bytes of memory to leave to other programs, beside what they use now."""
+        return self._number("reserve", 0)
+
+    @reserve.setter
+    def reserve(self, value: int) -> None:
+        self._save("reserve", str(value))
+
+    @property
+    def models_folder(self) -> str:
+        """Where the user keeps models; "" until they have said so."""
+        return self._text("models_folder", "")
+
+    @models_folder.setter
+    def models_folder(self, value: str) -> None:
+        self._save("models_folder", value)
+
+    @property
+    def favourites(self) -> list[str]:
+        """Models of the hub that the user has marked, newest first."""
+        return self._list("favourites")
+
+    def set_favourite(self, model: str, wanted: bool) -> None:
+        """Mark a model of the hub, or take its mark away."""
+        rest = [old for old in self.favourites if old != model]
+        self._save_list("favourites", [model, *rest] if wanted else rest)
 
     @property
     def recent(self) -> list[str]:
@@ -91,6 +127,10 @@ class Preferences(QObject):
     def _text(self, key: str, default: str) -> str:
         value = self._store.value(key, default)
         return value if isinstance(value, str) else default
+
+    def _number(self, key: str, default: int) -> int:
+        text = self._text(key, str(default))
+        return int(text) if text.isdecimal() else default
 
     def _list(self, key: str) -> list[str]:
         value = self._store.value(key, [])

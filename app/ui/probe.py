@@ -24,12 +24,23 @@ class Probe(QObject):
     """The document, as dict."""
     failed = Signal(object)
     """AppError"""
+    said = Signal(str)
+    """A line for people, on how far it is."""
 
-    def __init__(self, command: list[str], parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        parent: QObject | None = None,
+        *,
+        patience_ms: int | None = None,
+    ) -> None:
+        """`patience_ms` is how long to wait for an answer; 0 for as long as it takes."""
         super().__init__(parent)
         self._command = command
+        self._trouble = ""
         self._process: QProcess | None = None
-        self._patience = QTimer(self, interval=PATIENCE_MS, singleShot=True)
+        self._is_patient = patience_ms == 0
+        self._patience = QTimer(self, interval=patience_ms or PATIENCE_MS, singleShot=True)
         self._patience.timeout.connect(self._give_up)
 
     @property
@@ -44,8 +55,11 @@ class Probe(QObject):
         prepare(process)
         process.finished.connect(self._on_exit)
         process.errorOccurred.connect(self._on_error)
+        process.readyReadStandardError.connect(self._on_trouble)
         self._process = process
-        self._patience.start()
+        self._trouble = ""
+        if not self._is_patient:
+            self._patience.start()
         process.start(self._command[0], [*self._command[1:], *arguments])
 
     def cancel(self) -> None:
@@ -56,6 +70,7 @@ class Probe(QObject):
             return
         process.finished.disconnect(self._on_exit)
         process.errorOccurred.disconnect(self._on_error)
+        process.readyReadStandardError.disconnect(self._on_trouble)
         process.finished.connect(process.deleteLater)
         process.kill()
 
@@ -90,6 +105,18 @@ class Probe(QObject):
             log.warning("%s ended with %d: %s", self._command, code, log_text)
             self.failed.emit(_unclear(f"exit code {code}\n{log_text}"))
 
+    @Slot()
+    def _on_trouble(self) -> None:
+        if self._process is not None:
+            self._hear(self._process)
+            line = self._trouble.rstrip().rpartition("\n")[2]
+            if line:
+                self.said.emit(line)
+
+    def _hear(self, process: QProcess) -> None:
+        text = bytes(process.readAllStandardError().data()).decode(errors="replace")
+        self._trouble = (self._trouble + text)[-4000:]
+
     @Slot(QProcess.ProcessError)
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
@@ -103,8 +130,8 @@ class Probe(QObject):
         process, self._process = self._process, None
         assert process is not None
         process.deleteLater()
-        trouble = bytes(process.readAllStandardError().data()).decode(errors="replace")
-        return bytes(process.readAllStandardOutput().data()), trouble[-4000:]
+        self._hear(process)
+        return bytes(process.readAllStandardOutput().data()), self._trouble
 
 
 def _stated(error: Any) -> AppError:

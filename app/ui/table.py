@@ -69,6 +69,12 @@ class TableModel(QAbstractTableModel, Generic[Row]):
         self._rows[place] = row
         self.dataChanged.emit(self.index(place, 0), self.index(place, self.columnCount() - 1))
 
+    def repaint_all(self) -> None:
+        """Ask every row again for its texts; the rows themselves are the same."""
+        if self._rows:
+            end = self.index(len(self._rows) - 1, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(0, 0), end)
+
     def find(self, key: Hashable) -> int | None:
         """Number of the row with this key."""
         keys = (self._key(row) for row in self._rows)

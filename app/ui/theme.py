@@ -39,6 +39,7 @@ class Tokens:
     selected: str
     good: str
     careful: str
+    partly: str
     bad: str
     bad_wash: str
     """Behind the card of a failed job."""
@@ -54,7 +55,7 @@ LIGHT = Tokens(
     scheme="light", window="#FAFAF8", surface="#FFFFFF", rail="#F4F3F0", line="#E4E3DE",
     control="#C6C4BC", text="#1F1F1D", secondary="#66655F", disabled="#A3A19A",
     accent="#2F6F5E", accent_hover="#275D4F", on_accent="#FFFFFF", hover="#F0EFEB",
-    selected="#E3EEEA", good="#009E73", careful="#E69F00", bad="#D55E00",
+    selected="#E3EEEA", good="#009E73", careful="#E69F00", partly="#56B4E9", bad="#D55E00",
     bad_wash="#FBEFE6", calm="#F6EEE4", inverse="#2B2B29", inverse_text="#F4F3EF",
     inverse_accent="#8FD3BD",
 )  # fmt: skip
@@ -62,7 +63,7 @@ DARK = Tokens(
     scheme="dark", window="#191A19", surface="#222322", rail="#1E1F1E", line="#363734",
     control="#55564F", text="#ECEBE6", secondary="#A09F98", disabled="#6C6B65",
     accent="#6FBFA7", accent_hover="#84CDB7", on_accent="#10201B", hover="#2B2C2A",
-    selected="#2A3B35", good="#1DB58A", careful="#E69F00", bad="#E8772E",
+    selected="#2A3B35", good="#1DB58A", careful="#E69F00", partly="#56B4E9", bad="#E8772E",
     bad_wash="#35281E", calm="#34302A", inverse="#ECEBE6", inverse_text="#22231F",
     inverse_accent="#1F5F4E",
 )  # fmt: skip

@@ -2,14 +2,17 @@ import json
 from pathlib import Path
 
 import pytest
+from fake_answers import inspection
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QPushButton
 
+from app.core.fit import Fit, FitOptions, FitWord
 from app.core.job import State
 from app.core.model import FormatChoice, Inspection
 from app.ui.pages.convert import ConvertPage
-from app.ui.widgets.format_table import shortlist
+from app.ui.widgets.format_table import best_choice, shortlist
+from app.ui.widgets.run_on import ImaginedBar
 
 MODEL = "/models/Qwen3-8B"
 
@@ -63,9 +66,9 @@ def test_that_the_recommended_quality_is_chosen(ready):
 
 
 def test_that_the_short_list_has_one_row_a_quality_and_all_are_one_click_away(ready, qtbot):
-    assert len({row[4] for row in rows(ready)}) == len(rows(ready)) == 6
+    assert len({row[4] for row in rows(ready)}) == len(rows(ready)) == 5
     qtbot.mouseClick(ready.all, Qt.MouseButton.LeftButton)
-    assert len(rows(ready)) == 10
+    assert len(rows(ready)) == 9
     assert ready.formats.choice().preset == "Q4_K_M"
 
 
@@ -80,21 +83,21 @@ def test_that_an_impossible_quality_says_why_and_cannot_be_chosen(ready, qtbot):
 
 
 def test_that_another_quality_changes_the_suggested_name(ready, qtbot):
-    ready.formats.choose("Q3_K_M")
+    ready.formats.choose("Q4_0")
     qtbot.waitUntil(ready.convert.isEnabled)
-    assert ready.target.path.endswith("Qwen3-8B-Q3_K_M.gguf")
+    assert ready.target.path.endswith("Qwen3-8B-Q4_0.gguf")
 
 
-def test_that_the_sentences_are_shown_where_there_is_room(ready, qtbot):
+def test_that_the_share_of_the_original_gives_way_where_there_is_no_room(ready, qtbot):
     for width, hidden in ((1200, False), (800, True), (1200, False)):
         ready.resize(width, 700)
-        qtbot.waitUntil(lambda hidden=hidden: ready.formats.isColumnHidden(5) is hidden)
-    assert ready.formats.columnWidth(5) > 200
+        qtbot.waitUntil(lambda hidden=hidden: ready.formats.isColumnHidden(2) is hidden)
+        assert ready.formats.columnWidth(5) > 200
 
 
 def test_that_the_list_is_sorted_by_a_click_on_its_heading(ready):
     ready.formats.sortByColumn(1, Qt.SortOrder.AscendingOrder)
-    assert [row[1] for row in rows(ready)][:2] == ["3.3 GB", "4.1 GB"]
+    assert [row[1] for row in rows(ready)][:2] == ["4.7 GB", "5.0 GB"]
 
 
 def test_that_parts_which_take_a_larger_format_are_named(ready):
@@ -231,6 +234,84 @@ def test_that_recent_models_are_offered(ready):
     assert "Other-1.5B" in [action.text() for action in ready.model.card.change.menu().actions()]
 
 
+@pytest.fixture
+def judged(ready, qtbot):
+    """The page once it knows what runs here."""
+    qtbot.waitUntil(lambda: bool(ready.fits.found))
+    return ready
+
+
+def fit_words(page):
+    return {row[0]: row[5] for row in rows(page)}
+
+
+def test_that_every_quality_says_whether_it_runs_here(judged):
+    words = fit_words(judged)
+    assert words["Q4_K_M"] == "● fits well"
+    assert words["Q6_K"] == "◐ fits tightly"
+    assert words["BF16"] == "✕ does not fit"
+    judged.all.click()
+    assert fit_words(judged)["Q8_0"] == "◑ partly on the GPU (18 of 36 layers)"
+    assert fit_words(judged)["TQ1_0"] == "This model was not trained for it."
+
+
+def test_that_the_parts_of_an_answer_are_its_tip(judged):
+    index = judged.formats.currentIndex()
+    tip = judged.formats.model().index(index.row(), 5).data(Qt.ItemDataRole.ToolTipRole)
+    assert "Weights 4.7 GB, Context 1.1 GB" in tip
+    assert "context of 8,192" in tip
+
+
+def test_that_more_context_takes_more_room(judged, qtbot):
+    judged.tokens.setCurrentIndex(judged.tokens.findData(40_960))
+    judged.tokens.activated.emit(judged.tokens.currentIndex())
+    qtbot.waitUntil(lambda: fit_words(judged)["Q4_K_M"].startswith("◑"))
+    assert judged.context.preferences.context == 40_960
+
+
+def test_that_an_imagined_computer_is_marked_and_given_back(judged, qtbot):
+    judged.run_on.combo.setEditText("RTX 4090")
+    qtbot.keyClick(judged.run_on.combo.lineEdit(), Qt.Key.Key_Return)
+    (bar,) = judged.findChildren(ImaginedBar)
+    qtbot.waitUntil(bar.isVisible)
+    assert bar.text.text() == "Imagined: RTX 4090"
+    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "● fits well")
+    assert judged.formats.choice().preset == "Q8_0"
+    bar.back.click()
+    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "✕ does not fit")
+    assert not bar.isVisible()
+    assert judged.formats.choice().preset == "Q4_K_M"
+
+
+def test_that_a_quality_the_user_chose_stays_chosen(judged, qtbot):
+    judged.formats.choose("Q6_K")
+    judged.context.machine.imagine("RTX 4090")
+    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "● fits well")
+    assert judged.formats.choice().preset == "Q6_K"
+
+
+def test_that_a_computer_nobody_knows_is_explained(judged, qtbot):
+    judged.context.machine.imagine("nonsense")
+    qtbot.waitUntil(judged.run_on.trouble.isVisible)
+    assert "not in the list" in judged.run_on.trouble.text()
+    assert judged.context.machine.on == ""
+
+
+def test_that_a_name_of_the_hub_can_be_pasted(page, qtbot):
+    qtbot.keyClicks(page.model.drop_zone.name, "https://huggingface.co/Qwen/Qwen3-8B")
+    qtbot.keyClick(page.model.drop_zone.name, Qt.Key.Key_Return)
+    qtbot.waitUntil(page.convert.isEnabled)
+    assert page.summary.text() == "Downloads 16.4 GB, then 16.4 GB to 5.0 GB, 31 % of the original"
+    page.primary()
+    assert page.context.queue.jobs()[0].source == "Qwen/Qwen3-8B"
+
+
+def test_that_a_model_of_the_hub_that_cannot_be_converted_says_why(page, qtbot):
+    page.model.open("someone/unsized-experiment")
+    qtbot.waitUntil(page.model.problem.isVisible)
+    assert "no weights in a format that is safe" in page.model.problem.accessibleName()
+
+
 def test_that_graphics_cards_are_offered_when_they_are_known(ready, qtbot):
     ready.context.machine.watch()
     qtbot.waitUntil(lambda: ready.advanced.device.count() == 2)
@@ -257,8 +338,20 @@ def test_that_every_quality_word_keeps_its_best_format():
     assert found == {"B", "C"}
 
 
-def test_that_the_fake_speaks_the_protocol():
-    from fake_worker import inspection
+def test_that_the_best_quality_that_fits_well_is_recommended():
+    def choice(preset, nbytes, bits, **rest):
+        return FormatChoice(preset, "gguf", "", "", "", "", preset == "C", nbytes, bits, **rest)
 
+    choices = (choice("A", 100, 16.0), choice("B", 50, 8.0), choice("C", 30, 4.8))
+    options = FitOptions()
+    well, tight = Fit(FitWord.FITS, options), Fit(FitWord.TIGHT, options)
+    assert best_choice(choices, {}, 100) == "C"
+    assert best_choice(choices, {"A": well, "B": well, "C": well}, 100) == "B"
+    assert best_choice(choices, {"A": tight, "B": tight, "C": well}, 100) == "C"
+    assert best_choice(choices, {"A": tight, "B": tight, "C": tight}, 100) == "C"
+    assert best_choice((), {}, 100) == ""
+
+
+def test_that_the_fake_speaks_the_protocol():
     answer = json.loads(json.dumps(inspection(Path(MODEL))))
     assert Inspection.from_json(answer).model.layers == 36

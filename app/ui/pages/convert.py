@@ -17,16 +17,19 @@ from app.core.model import FormatChoice
 from app.core.names import result_name
 from app.core.recipe import Recipe
 from app.ui.context import Context, Notice
+from app.ui.fits import Fits
 from app.ui.icons import Button, Picture
 from app.ui.page import Page, section
 from app.ui.target import Target
 from app.ui.widgets.advanced import AdvancedPanel, Options
 from app.ui.widgets.choice_notes import ChoiceNotes
+from app.ui.widgets.context_choice import ContextChoice
 from app.ui.widgets.drop_zone import dropped_path
 from app.ui.widgets.format_table import FormatTable
 from app.ui.widgets.model_field import ModelField
+from app.ui.widgets.run_on import ImaginedBar, RunOn
 from app.ui.widgets.target_field import TargetField
-from app.ui.widgets.text import ElidedLabel
+from app.ui.widgets.text import ElidedLabel, label
 
 
 class ConvertPage(Page):
@@ -56,11 +59,16 @@ class ConvertPage(Page):
             "Convert. The original is never changed.</p>"
             "<p>Fewer bits a weight make a smaller and faster model that answers a little less "
             "exactly. The one with the star is the usual choice.</p>"
-            "<p>Ctrl+O opens a model, Ctrl+Enter converts, Ctrl+1 to 4 change the page.</p>"
+            "<p>Ctrl+O opens a model, Ctrl+Enter converts, Ctrl+1 to 6 change the page.</p>"
         )
 
     def _build(self) -> None:
         self.model = ModelField([*self.context.command], self.context.preferences)
+        self.fits = Fits(
+            [*self.context.command], self.context.machine, self.context.preferences, self
+        )
+        self.run_on = RunOn(self.context.machine)
+        self.tokens = ContextChoice(self.context.preferences)
         self.formats = FormatTable()
         self.all = Button("", "link")
         self.all.setCheckable(True)
@@ -71,6 +79,7 @@ class ConvertPage(Page):
         body = QVBoxLayout(self.form)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(8)
+        body.addLayout(self._circumstances())
         quality = QHBoxLayout()
         quality.addWidget(section(self.tr("Quality")))
         quality.addStretch()
@@ -86,12 +95,31 @@ class ConvertPage(Page):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 24)
         column.setSpacing(8)
+        column.addWidget(ImaginedBar(self.context.machine))
         column.addWidget(self.model)
         column.addWidget(self.form)
         column.addStretch()
         self.area = self.add_scrolled(content)
         self.add_footer(self._footer())
         self.advanced.hide()
+
+    def _circumstances(self) -> QHBoxLayout:
+        """Where it is to run, and with how much text in mind."""
+        row = QHBoxLayout()
+        row.setContentsMargins(0, 8, 0, 0)
+        row.setSpacing(10)
+        top = Qt.AlignmentFlag.AlignTop
+        for text, widget, stretch in (
+            (self.tr("Run it on"), self.run_on, 1),
+            (self.tr("Context"), self.tokens, 0),
+        ):
+            caption = label(text)
+            caption.setContentsMargins(0, 8, 0, 0)
+            row.addWidget(caption, 0, top)
+            row.addWidget(widget, stretch, top)
+            row.addSpacing(14)
+        row.addStretch(1)
+        return row
 
     def _footer(self) -> QWidget:
         footer = QWidget()
@@ -112,6 +140,7 @@ class ConvertPage(Page):
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
         self.formats.chosen.connect(self._on_choice)
+        self.fits.changed.connect(self._on_fits)
         self.all.toggled.connect(self._show_all)
         self.target.checked.connect(self._refresh)
         self.target.edited.connect(self._on_target_edited)
@@ -141,7 +170,11 @@ class ConvertPage(Page):
         if found is not None:
             self._suggested = True
             self.formats.show_choices(found.choices, found.model.nbytes)
+            self.tokens.set_most(found.model.context)
+            self.fits.ask(self.model.path)
             self._label_all()
+        else:
+            self.fits.ask("")
         self._refresh()
 
     @override
@@ -159,7 +192,23 @@ class ConvertPage(Page):
     @Slot(object)
     def _on_choice(self, choice: FormatChoice) -> None:
         self.notes.show_choice(choice)
+        self._show_fit(choice)
         self._look_at_target()
+
+    @Slot()
+    def _on_fits(self) -> None:
+        if self.model.inspection is None:
+            return
+        self.formats.show_fits(self.fits.found)
+        self._label_all()
+        choice = self.formats.choice()
+        if choice is not None:
+            self._show_fit(choice)
+
+    def _show_fit(self, choice: FormatChoice) -> None:
+        problem = self.fits.problem
+        trouble = f"{problem.title} {problem.hint}".strip() if problem else ""
+        self.notes.show_fit(self.formats.fit(choice.preset), trouble)
 
     @Slot(bool)
     def _show_all(self, everything: bool) -> None:
@@ -242,9 +291,12 @@ class ConvertPage(Page):
             return ""
         before, after = self.model.inspection.model.nbytes, choice.nbytes
         share = 100 * after / max(1, before)
-        return self.tr("{} to {}, {:.0f} % of the original").format(
+        text = self.tr("{} to {}, {:.0f} % of the original").format(
             words.size(before), words.size(after), share
         )
+        if self.model.is_remote:
+            return self.tr("Downloads {}, then {}").format(words.size(before), text)
+        return text
 
     @override
     @Slot()
@@ -304,3 +356,4 @@ class ConvertPage(Page):
     @override
     def leave(self) -> None:
         self.model.close_probe()
+        self.fits.close()

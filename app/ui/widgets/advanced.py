@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from app.core.machine import Gpu
 from app.ui.icons import Button
-from app.ui.machine import Card
 from app.ui.widgets.text import ElidedLabel, label
 from app.ui.widgets.thread_count import ThreadCount
 
@@ -57,7 +57,7 @@ class AdvancedPanel(QFrame):
         self.evaluate.toggled.connect(self._on_change)
         self.pure.toggled.connect(self._on_change)
 
-    def set_machine(self, processor: str, threads: int, cards: tuple[Card, ...]) -> None:
+    def set_machine(self, processor: str, threads: int, cards: tuple[Gpu, ...]) -> None:
         """Offer what this computer has."""
         chosen = self.device.currentData()
         self.device.blockSignals(True)
@@ -65,7 +65,8 @@ class AdvancedPanel(QFrame):
         name = self.tr("Processor ({})").format(processor) if processor else self.tr("Processor")
         self.device.addItem(name, "cpu")
         for card in cards:
-            self.device.addItem(card.name, card.device)
+            if card.device:  # what PyTorch has no way to is no choice
+                self.device.addItem(card.name, card.device)
         self.device.setCurrentIndex(max(0, self.device.findData(chosen)))
         self.device.blockSignals(False)
         self.threads.set_most(threads)

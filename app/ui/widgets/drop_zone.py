@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDropEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.ui.icons import Button, Picture
+from app.ui.phrases import model_title
 from app.ui.widgets.clear import clear
 from app.ui.widgets.text import label, set_role
 
@@ -37,7 +38,7 @@ class DropZone(QFrame):
         self.setAcceptDrops(True)
         self.setAccessibleName(self.tr("Choose a model"))
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(24, 40, 24, 40)
+        layout.setContentsMargins(24, 32, 24, 32)
         layout.setSpacing(8)
         layout.addWidget(Picture("drop", side=32), 0, Qt.AlignmentFlag.AlignHCenter)
         layout.addSpacing(4)
@@ -47,6 +48,8 @@ class DropZone(QFrame):
         layout.addWidget(label(what, "quiet"), 0, centre)
         layout.addSpacing(12)
         layout.addLayout(self._buttons())
+        layout.addSpacing(4)
+        layout.addLayout(self._paste_row())
         self._recent = QHBoxLayout()
         self._recent.setSpacing(16)
         layout.addSpacing(8)
@@ -60,11 +63,39 @@ class DropZone(QFrame):
         self._recent.addStretch()
         self._recent.addWidget(label(self.tr("Recent:"), "quiet"))
         for path in paths[:_RECENT]:
-            button = Button(Path(path).name, "link")
+            button = Button(model_title(path), "link")
             button.setToolTip(path)
             button.clicked.connect(lambda _checked=False, path=path: self.chosen.emit(path))
             self._recent.addWidget(button)
         self._recent.addStretch()
+
+    def _paste_row(self) -> QHBoxLayout:
+        self.name = QLineEdit()
+        self.name.setPlaceholderText(self.tr("or paste a Hugging Face name: Qwen/Qwen3-8B"))
+        self.name.setAccessibleName(self.tr("Hugging Face name"))
+        self.name.setMaximumWidth(420)
+        self.name.textChanged.connect(self._on_name)
+        self.name.returnPressed.connect(self._take_name)
+        self.take = Button(self.tr("Open"))
+        self.take.setAccessibleName(self.tr("Open this model"))
+        self.take.setEnabled(False)
+        self.take.clicked.connect(self._take_name)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addStretch(1)
+        row.addWidget(self.name, 2)
+        row.addWidget(self.take)
+        row.addStretch(1)
+        return row
+
+    @Slot(str)
+    def _on_name(self, text: str) -> None:
+        self.take.setEnabled("/" in text.strip(" /"))
+
+    @Slot()
+    def _take_name(self) -> None:
+        if self.take.isEnabled():
+            self.chosen.emit(self.name.text().strip().rstrip("/"))
 
     def _buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -9,9 +9,11 @@ from PySide6.QtCore import QTimer, Signal, Slot
 from PySide6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from app.core.errors import AppError
+from app.core.hub import Convertible, is_hub_id
 from app.core.model import Inspection
 from app.core.places import sample_model
 from app.ui.icons import Button
+from app.ui.phrases import model_title
 from app.ui.preferences import Preferences
 from app.ui.probe import Probe
 from app.ui.widgets.drop_zone import DropZone
@@ -19,6 +21,18 @@ from app.ui.widgets.model_card import ModelCard, Skeleton
 from app.ui.widgets.problem_card import ProblemCard
 
 _SKELETON_MS = 200
+_HUB_ADDRESSES = ("https://", "huggingface.co/", "hf.co/")
+
+
+def model_reference(text: str) -> str:
+    """What a person typed, dropped or pasted, as the path or the hub name of a model."""
+    for start in _HUB_ADDRESSES:
+        text = text.removeprefix(start)
+    if is_hub_id(text) and not Path(text).exists():
+        return text
+    place = Path(text)
+    # A checkpoint is its folder; one of its files stands for all of them.
+    return str(place.parent if place.suffix == ".safetensors" else place)
 
 
 class ModelField(QWidget):
@@ -59,6 +73,11 @@ class ModelField(QWidget):
         self.card.change.menu().aboutToShow.connect(self._fill_menu)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the model is on the hub, and will be downloaded by the job."""
+        return is_hub_id(self.path) and not Path(self.path).exists()
+
+    @property
     def is_known(self) -> bool:
         """Whether a model is shown; the old one stays until there is something to see."""
         return self.card.isVisibleTo(self)
@@ -86,9 +105,7 @@ class ModelField(QWidget):
     @Slot(str)
     def open(self, path: str) -> None:
         """Look at a model; the answer comes with `changed`."""
-        place = Path(path)
-        # A checkpoint is its folder; one of its files stands for all of them.
-        self.path = str(place.parent if place.suffix == ".safetensors" else place)
+        self.path = model_reference(path)
         self.inspection = None
         self._waiting.start()
         self._probe.ask("inspect", self.path, "--json")
@@ -108,8 +125,12 @@ class ModelField(QWidget):
     @Slot(object)
     def _understand(self, answer: dict[str, Any]) -> None:
         try:
+            if answer.get("model") is None and "hub" in answer:
+                reasons = Convertible.from_json(answer["hub"]["convertible"]).sentences
+                self._explain(AppError(self.tr("This model cannot be read."), " ".join(reasons)))
+                return
             self.inspection = Inspection.from_json(answer)
-        except ValueError as error:
+        except (ValueError, KeyError, TypeError) as error:
             title = self.tr("This model could not be read.")
             self._explain(AppError(title, details=str(error)))
             return
@@ -145,5 +166,5 @@ class ModelField(QWidget):
         if others:
             menu.addSeparator()
         for path in others:
-            action = menu.addAction(Path(path).name)
+            action = menu.addAction(model_title(path))
             action.triggered.connect(lambda _checked=False, path=path: self.open(path))

@@ -35,14 +35,14 @@ class StatusLine(QFrame):
 
     def show_machine(self, machine: Machine) -> None:
         """Show what is free."""
-        free = words.size(machine.memory.available)
+        free = words.memory(machine.memory.available)
         self.memory.setText(
-            self.tr("Memory {} of {} free").format(free, words.size(machine.memory.total))
+            self.tr("Memory {} of {} free").format(free, words.memory(machine.memory.total))
         )
         self.card.setVisible(bool(machine.cards))
         if machine.cards:
             first = machine.cards[0]
-            self.card.setText(f"{first.name}, {words.size(first.total)}")
+            self.card.setText(f"{first.name}, {words.memory(first.total)}")
 
     def show_jobs(self, text: str) -> None:
         """Say what is being done; "" for nothing."""
