@@ -75,7 +75,7 @@ def render(app: QApplication, window: Window, folder: Path, scheme: str) -> None
     for size in SIZES:
         window.resize(*size)
         name = f"{scheme}-{size[0]}"
-        for page in ("convert", "queue", "reports", "settings"):
+        for page in ("convert", "find", "queue", "reports", "computer", "settings"):
             window.open_page(page)
             pause(app, 0.4)
             window.grab().save(str(folder / f"{page}-{name}.png"))

@@ -12,7 +12,7 @@ from app.ui.pages.settings import SettingsPage
 from app.ui.theme import DARK
 from app.ui.window import pages
 
-NAMES = ["convert", "queue", "reports", "settings"]
+NAMES = ["convert", "find", "queue", "reports", "computer", "settings"]
 
 
 def test_that_a_page_file_is_an_entry_of_the_navigation():
@@ -29,8 +29,14 @@ def test_that_a_key_opens_each_page(window, qtbot, number, name):
 
 def test_that_a_page_that_does_not_exist_yet_is_ignored(window):
     shown = window()
-    shown.status.page_wanted.emit("computer")
+    shown.status.page_wanted.emit("attic")
     assert shown.stack.currentWidget() is shown.page("convert")
+
+
+def test_that_the_machine_in_the_status_line_leads_to_its_page(window):
+    shown = window()
+    shown.status.memory.click()
+    assert shown.stack.currentWidget() is shown.page("computer")
 
 
 def test_that_the_primary_key_converts_and_leads_to_the_queue(window, qtbot):
