@@ -73,7 +73,7 @@ def _rows(machine: Machine) -> Iterator[tuple[str, str, str]]:
     if not machine.gpus:
         yield "Graphics card", "none found", "models run on the processor"
     for disk in machine.disks:
-        yield "Disk", disk.name, _free(disk)
+        yield "Disk", disk.name, f"{words.size(disk.free)} of {words.size(disk.total)} free"
 
 
 def _about(gpu: Gpu) -> str:
@@ -84,4 +84,4 @@ def _about(gpu: Gpu) -> str:
 
 
 def _free(space: Space) -> str:
-    return f"{words.size(space.free)} of {words.size(space.total)} free"
+    return f"{words.memory(space.free)} of {words.memory(space.total)} free"

@@ -30,7 +30,7 @@ def diagnostics(machine: Machine) -> str:
         f"  {', '.join(cpu.features) or 'no special instructions'}",
         f"Memory: {_space(machine.memory)}",
         *(f"Graphics: {_card(gpu)}" for gpu in machine.gpus),
-        *(f"Disk {place}: {_space(disk)}" for place, disk in enumerate(machine.disks, 1)),
+        *(f"Disk {place}: {_disk(disk)}" for place, disk in enumerate(machine.disks, 1)),
         *(f"Problem: {problem}" for problem in machine.problems),
     ]
     if machine.simulated:
@@ -49,7 +49,11 @@ def _card(gpu: Gpu) -> str:
 
 
 def _space(space: Space) -> str:
-    return f"{words.size(space.free)} of {words.size(space.total)} free"
+    return f"{words.memory(space.free)} of {words.memory(space.total)} free"
+
+
+def _disk(disk: Space) -> str:
+    return f"{words.size(disk.free)} of {words.size(disk.total)} free"
 
 
 def _version(package: str) -> str:
