@@ -21,7 +21,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from app.core.errors import AppError, NotEnoughSpace
+from app.core.errors import AppError, NotEnoughSpace, Unsupported
 from app.core.events import Note, Progress
 from app.core.files import free_bytes, move_into_place, write_atomic
 from app.core.hub import HubFile, HubModelDetails
@@ -56,7 +56,7 @@ class Wish:
 
 
 def download(client: Client, wish: Wish) -> Generator[Progress | Note]:
-    """Bring every file to its place under `wish.folder`.
+    """Bring every file to its place under `wish.folder`; the client is used up by it.
 
     Raises:
         AppError: It cannot be done; what is there stays for another try.
@@ -138,6 +138,11 @@ class _Run:
         self._current = file.name
         if self._is_good(place, file):
             return ""
+        if place.exists() and not self._manifest.made(file):
+            raise Unsupported(
+                f"There is another file called {file.name} in {self._wish.folder}.",
+                "Choose another folder, or move that file away.",
+            )
         for copy in _cached(self._origin.repo, self._origin.commit, file):
             if self._is_good(copy, file):
                 _take_over(copy, place)
@@ -205,6 +210,10 @@ class _Manifest:
 
     def knows(self, file: HubFile, place: Path) -> bool:
         return place.exists() and self._files.get(file.name) == _facts(file, place)
+
+    def made(self, file: HubFile) -> bool:
+        """Whether a file of that name came from here."""
+        return file.name in self._files
 
     def add(self, file: HubFile, place: Path) -> None:
         self._files[file.name] = _facts(file, place)

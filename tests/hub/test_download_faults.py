@@ -11,7 +11,7 @@ import pytest
 from hub_parts import QUICK, bytes_of
 from local_hub import Fault, Repo, bomb
 
-from app.core.errors import AppError, BadModelFile, NotEnoughSpace
+from app.core.errors import AppError, BadModelFile, NotEnoughSpace, Unsupported
 from app.core.events import Note, Progress
 from app.hub import download as module
 from app.hub import errors, file_download
@@ -428,6 +428,17 @@ def test_that_a_list_of_a_hundred_thousand_files_is_read(hub, fetch, folder):
 def test_that_a_file_changed_by_somebody_else_is_noticed(hub, fetch, folder):
     fetch()
     (folder / NAME).write_bytes(BODY[:-1] + b"x")
+    fetch()
+    assert whole(hub, folder)
+
+
+def test_that_somebody_elses_file_of_the_same_name_is_kept(hub, fetch, folder):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("precious")
+    with pytest.raises(Unsupported, match=r"another file called config\.json"):
+        fetch()
+    assert (folder / "config.json").read_text() == "precious"
+    (folder / "config.json").write_bytes(hub.repos["org/m"].files["config.json"])
     fetch()
     assert whole(hub, folder)
 
