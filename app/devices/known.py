@@ -155,8 +155,9 @@ def _mac(name: str, gigabytes: int) -> Machine:
         bandwidth=chip.speed * 1e9,
     )
     cores = chip.cores or 8
+    newer = () if chip.name.startswith("M1") else ("I8MM", "BF16")
     return Machine(
-        cpu=Cpu(gpu.name, cores, cores, ("NEON", "DOTPROD"), gpu.bandwidth),
+        cpu=Cpu(gpu.name, cores, cores, ("NEON", "DOTPROD", *newer), gpu.bandwidth),
         memory=memory,
         gpus=(gpu,),
         simulated=f"{chip.name} {gigabytes} GB",

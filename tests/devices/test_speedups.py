@@ -45,6 +45,8 @@ def test_that_bf16_came_with_m2():
     assert fast(imagine("M1 16 GB"), "Apple M1") & {"FP8"} == set()
     assert not any(row.name == "BF16" and row.helps for row in speedups(imagine("M1"))[:3])
     assert any(row.name == "BF16" and row.helps for row in speedups(imagine("M2"))[:3])
+    assert "BF16" in imagine("M2").cpu.features
+    assert "BF16" not in imagine("M1 Max").cpu.features
 
 
 @pytest.mark.parametrize(
