@@ -77,6 +77,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
             layer_types=(["sliding_attention"] * 4 + ["full_attention"]) * 7,
         ),
     },
+    "Gemma 4 E4B": {
+        "model_type": "gemma4",
+        "text_config": _like(
+            model_type="gemma4_text", hidden_size=2560, intermediate_size=10240,
+            num_attention_heads=8, num_key_value_heads=2, head_dim=256, global_head_dim=512,
+            vocab_size=262144, sliding_window=512, num_hidden_layers=12, num_kv_shared_layers=6,
+            hidden_size_per_layer_input=256,
+            layer_types=(["sliding_attention"] * 5 + ["full_attention"]) * 2,
+        ),
+    },
     "Phi-4-mini": _like(
         model_type="phi3", hidden_size=3072, intermediate_size=8192, num_attention_heads=24,
         vocab_size=200064, sliding_window=262144,

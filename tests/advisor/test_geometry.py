@@ -2,11 +2,13 @@
 
 import families
 import pytest
+from transformers import AutoConfig
 
 from app.advisor.memory import cache_bytes
 from app.core.fit import FitOptions
 from app.models.cache import FAMILIES, CannotSize, geometry_of_config, geometry_of_notes
 from app.models.cache.families import BY_MODEL_TYPE
+from app.models.cache.from_config import _DEFAULTS
 
 KIB, GIB = 1 << 10, 1 << 30
 
@@ -69,6 +71,36 @@ def test_that_layers_for_guessing_ahead_are_counted_where_they_have_a_cache():
     assert all(layer.keys for layer in geometry_of_config(with_spare).layers)
     layers = geometry_of_config(of("Qwen3-Next 80B-A3B", num_nextn_predict_layers=1)).layers
     assert layers[-1].keys == layers[-1].state == 0
+
+
+@pytest.mark.parametrize(
+    ("family", "model_type"), [("gemma3", "gemma3_text"), ("gemma3n", "gemma3n_text")]
+)
+def test_that_what_a_nested_config_leaves_out_is_what_transformers_assumes(family, model_type):
+    assumed = AutoConfig.for_model(model_type).to_dict()
+    for key, value in _DEFAULTS[family].items():
+        wanted = assumed[key]
+        assert value == (wanted[0] if isinstance(wanted, list) else wanted), key
+    # the whole text part that google/gemma-3-4b-it states
+    inner = {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    }
+    layers = geometry_of_config({"model_type": "gemma3", "text_config": inner}).layers
+    assert {layer.keys for layer in layers} == {4 * 256}
+    assert [index for index, layer in enumerate(layers) if not layer.window] == [5, 11, 17, 23, 29]
+
+
+def test_that_a_hybrid_that_does_not_say_its_layers_is_not_sized():
+    config = of("LFM2 1.2B")
+    del config["layer_types"]
+    with pytest.raises(CannotSize, match="which layers"):
+        geometry_of_config(config)
+    listed = geometry_of_config({**config, "full_attn_idxs": [2, 6, 10, 14]})
+    assert listed == geometry_of_config(of("LFM2 1.2B"))
 
 
 @pytest.mark.parametrize("config", [{"model_type": "llama9"}, {}, {"model_type": ["llama"]}])

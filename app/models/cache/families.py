@@ -54,8 +54,6 @@ class Family:
     state: State = State.NONE
     own_caches: int = 0
     """Layers from this one on read the caches of earlier ones; 0: all have their own."""
-    latent: bool = False
-    """Whether attention goes through a compressed form of the keys, which alone is kept."""
     gated: bool = True
     """Whether the feed-forward part multiplies two projections."""
     spare_layers_keep: bool = True
@@ -110,7 +108,7 @@ _OTHERS = (
     Family("gpt-oss", ("gpt_oss",), Window(2)),
     Family("exaone4", ("exaone4",), Window(4, 4096, only_layers=64)),
     Family("llama4", ("llama4", "llama4_text"), Window(4, 8192, fixed=True)),
-    Family("deepseek2", ("deepseek_v2", "deepseek_v3", "kimi_k2"), latent=True),
+    Family("deepseek2", ("deepseek_v2", "deepseek_v3", "kimi_k2")),
     Family(
         "qwen3next",
         ("qwen3_next",),

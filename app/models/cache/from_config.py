@@ -26,18 +26,21 @@ def hyperparameters(config: Config) -> dict[str, Any]:
     """
     kind = config.get("model_type")
     try:
-        inner = section(config, "text_config", {}) or config
-        family = BY_MODEL_TYPE.get(str(inner.get("model_type"))) or BY_MODEL_TYPE.get(str(kind))
+        text = section(config, "text_config", {}) or config
+        kinds = [str(part.get("model_type")) for part in (text, config)]
+        family = next((BY_MODEL_TYPE[each] for each in kinds if each in BY_MODEL_TYPE), None)
         if family is None:
             raise CannotSize(
                 f"How much memory models of the kind {shown(str(kind))} take is not known here."
             )
+        said = {key: value for key, value in text.items() if value is not None}
+        inner = {**_DEFAULTS.get(family.gguf, {}), **said} if text is not config else said
         notes = {
             **_common(inner),
             **_experts(inner),
             **_windows(family, inner),
             **_states(family, inner),
-            **(_latent(inner) if family.latent else {}),
+            **(_OWN[family.gguf](inner) if family.gguf in _OWN else {}),
         }
     except BadModelFile as error:
         raise CannotSize(error.title, error.hint) from error
@@ -51,12 +54,59 @@ def _number(config: Config, *keys: str, default: int | None = None) -> int:
     return whole_number(config, found, default, least=0)
 
 
+#: What transformers assumes where the text part of a larger model is silent; such configs hold
+#: only what differs from it.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "gemma3": {
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262208,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
+    "gemma3n": {
+        "hidden_size": 2048,
+        "intermediate_size": 16384,
+        "num_hidden_layers": 35,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "vocab_size": 262400,
+        "max_position_embeddings": 32768,
+        "sliding_window": 512,
+        "hidden_size_per_layer_input": 256,
+        "altup_num_inputs": 4,
+        "num_kv_shared_layers": 15,
+    },
+    "llama": {  # of mistral3
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+        "max_position_embeddings": 131072,
+    },
+}
+
+
+def _count(config: Config) -> int:
+    """Layers; some families list their kinds and do not count them."""
+    if config.get("num_hidden_layers") is None and _LISTS & config.keys():
+        return len(_layer_kinds(config))
+    return _number(config, "num_hidden_layers", "n_layer")
+
+
+_LISTS = {"layer_types", "layers_block_type", "hybrid_override_pattern"}
+
+
 def _common(config: Config) -> dict[str, Any]:
     heads = _number(config, "num_attention_heads", default=0)
     hidden = _number(config, "hidden_size", "d_model")
     head = _number(config, "head_dim", default=hidden // heads) if heads else 0
     spare = _number(config, "num_nextn_predict_layers", default=0)
-    layers = _number(config, "num_hidden_layers", "n_layer") + spare
+    layers = _count(config) + spare
     kv_heads = _number(config, "num_key_value_heads", default=heads)
     return {
         "block_count": layers,
@@ -87,7 +137,15 @@ def _inner(config: Config, layers: int) -> int | list[int]:
     return _number(config, "intermediate_size", "shared_intermediate_size", default=0)
 
 
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
+_EXPERTS_USED = (
+    "num_experts_per_tok",
+    "num_experts_per_token",
+    "experts_per_token",
+    "top_k_experts",
+    "moe_k",
+    "moe_topk",
+)
 _EXPERT_WIDTH = ("moe_intermediate_size", "expert_intermediate_size")
 
 
@@ -98,9 +156,7 @@ def _experts(config: Config) -> dict[str, Any]:
     width = _number(config, *_EXPERT_WIDTH, default=_number(config, "intermediate_size", default=0))
     return {
         "expert_count": experts,
-        "expert_used_count": _number(
-            config, "num_experts_per_tok", "num_experts_per_token", "experts_per_token", default=1
-        ),
+        "expert_used_count": _number(config, *_EXPERTS_USED),
         "expert_feed_forward_length": width,
     }
 
@@ -131,6 +187,26 @@ def _latent(config: Config) -> dict[str, Any]:
         "attention.value_length_mla": _number(config, "v_head_dim"),
         "rope.dimension_count": rotated,
     }
+
+
+def _global_heads(config: Config) -> dict[str, Any]:
+    """Gemma 4: layers that see everything have wider and fewer heads."""
+    kinds = items(config, "layer_types")
+    own, wide = _number(config, "head_dim"), _number(config, "global_head_dim")
+    heads = _number(config, "num_key_value_heads")
+    few = _number(config, "num_global_key_value_heads", default=heads)
+    return {
+        "attention.key_length": wide,
+        "attention.value_length": wide,
+        "attention.key_length_swa": own,
+        "attention.value_length_swa": own,
+        "attention.head_count_kv": [
+            heads if kind == "sliding_attention" else few for kind in kinds
+        ],
+    }
+
+
+_OWN = {"deepseek2": _latent, "gemma4": _global_heads}
 
 
 def _states(family: Family, config: Config) -> dict[str, Any]:
@@ -171,7 +247,9 @@ def _layer_kinds(config: Config) -> list[str]:
     if config.get("full_attn_idxs") is not None:
         with_attention = set(items(config, "full_attn_idxs"))
         return ["attention" if index in with_attention else "conv" for index in range(count)]
-    period = _number(config, "attn_layer_period")  # Jamba
+    if config.get("attn_layer_period") is None:
+        raise CannotSize("config.json does not say which layers have attention.")
+    period = whole_number(config, "attn_layer_period")  # Jamba
     offset = _number(config, "attn_layer_offset", default=0)
     return ["attention" if index % period == offset else "mamba" for index in range(count)]
 
