@@ -34,6 +34,7 @@ class Fits(QObject):
         """By preset."""
         self.problem: AppError | None = None
         self._model = ""
+        self._most = 0
         self._machine = machine
         self._preferences = preferences
         self._probe = Probe(command, self)
@@ -47,11 +48,14 @@ class Fits(QObject):
         """Whether answers are still to come."""
         return self._probe.is_busy
 
-    def ask(self, model: str) -> None:
-        """Look at another model, a path or a name on the hub; "" for none."""
+    def ask(self, model: str, longest_context: int = 0) -> None:
+        """Look at another model, a path or a name on the hub; "" for none.
+
+        Nobody runs a model with more context than it was made for, where that is known.
+        """
         if model != self._model:
             self.found, self.problem = {}, None
-        self._model = model
+        self._model, self._most = model, longest_context
         self.ask_again()
 
     @Slot()
@@ -60,15 +64,21 @@ class Fits(QObject):
         if not self._model:
             self._probe.cancel()
             return
-        self._probe.ask(
-            "fit", self._model, *circumstances(self._machine, self._preferences), "--json"
-        )
+        self._probe.ask("fit", self._model, *self._circumstances(), "--json")
         self.changed.emit()
 
     def close(self) -> None:
         """Stop asking, for good."""
         self._model = ""
         self._probe.close()
+
+    def _circumstances(self) -> list[str]:
+        """How the model is to be run, as options of the `fit` command."""
+        context, reserve = self._preferences.context, self._preferences.reserve
+        words = ["--context", str(min(context, self._most or context))]
+        words += ["--reserve", f"{reserve / _GIB:.3f}"] if reserve else []
+        words += ["--on", self._machine.on] if self._machine.on else []
+        return words
 
     @Slot(str)
     def _on_preference(self, key: str) -> None:
@@ -92,11 +102,3 @@ class Fits(QObject):
     def _explain(self, error: AppError) -> None:
         self.found, self.problem = {}, error
         self.changed.emit()
-
-
-def circumstances(machine: Machine, preferences: Preferences) -> list[str]:
-    """How models are to be run, as options of the `fit` command."""
-    words = ["--context", str(preferences.context)]
-    if preferences.reserve:
-        words += ["--reserve", f"{preferences.reserve / _GIB:.3f}"]
-    return [*words, "--on", machine.on] if machine.on else words

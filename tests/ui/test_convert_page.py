@@ -269,6 +269,12 @@ def test_that_more_context_takes_more_room(judged, qtbot):
     assert judged.context.preferences.context == 40_960
 
 
+def test_that_no_more_context_is_assumed_than_the_model_was_made_for(judged, qtbot):
+    judged.context.preferences.context = 131_072
+    qtbot.waitUntil(lambda: judged.fits.found["Q4_K_M"].options.context == 40_960)
+    assert judged.tokens.currentText() == "40,960"
+
+
 def test_that_an_imagined_computer_is_marked_and_given_back(judged, qtbot):
     judged.run_on.combo.setEditText("RTX 4090")
     qtbot.keyClick(judged.run_on.combo.lineEdit(), Qt.Key.Key_Return)

@@ -162,3 +162,21 @@ def test_that_closing_stops_the_worker_and_keeps_the_job(window, qtbot):
     shown.close()
     assert not queue.running()
     assert [job.state.value for job in queue.store.load()] == ["queued"]
+
+
+def test_that_a_token_is_kept_and_no_longer_shown(window, qtbot, monkeypatch):
+    kept = []
+    monkeypatch.setattr("app.hub.token.save_token", lambda text: kept.append(text) or "It is kept.")
+    field = window().page("settings").token
+    qtbot.keyClicks(field.edit, "hf_secret")
+    assert "hf_secret" not in field.edit.displayText()
+    field.keep.click()
+    qtbot.waitUntil(lambda: field.answer.text() == "It is kept.")
+    assert (kept, field.edit.text()) == (["hf_secret"], "")
+
+
+def test_that_what_is_no_token_is_explained(window, qtbot):
+    field = window().page("settings").token
+    field.edit.setText("two words")
+    field.keep.click()
+    qtbot.waitUntil(lambda: "not an access token" in field.answer.text())

@@ -171,7 +171,7 @@ class ConvertPage(Page):
             self._suggested = True
             self.formats.show_choices(found.choices, found.model.nbytes)
             self.tokens.set_most(found.model.context)
-            self.fits.ask(self.model.path)
+            self.fits.ask(self.model.path, found.model.context)
             self._label_all()
         else:
             self.fits.ask("")

@@ -29,6 +29,7 @@ from app.ui.page import Page, section
 from app.ui.widgets.folding import Folding
 from app.ui.widgets.text import label
 from app.ui.widgets.thread_count import ThreadCount
+from app.ui.widgets.token_field import TokenField
 
 _NAMES = 200
 #: Packages that are shipped, and their licences.
@@ -62,6 +63,7 @@ class SettingsPage(Page):
         for title, form in (
             (self.tr("Appearance"), self._appearance()),
             (self.tr("Converting"), self._converting()),
+            ("Hugging Face", self._hub()),
             (self.tr("Data"), self._data()),
             (self.tr("About"), self._about()),
         ):
@@ -144,6 +146,14 @@ class SettingsPage(Page):
             wrap=True,
         )
         grid.addWidget(hint, grid.rowCount(), 1)
+        return form
+
+    def _hub(self) -> QWidget:
+        form, grid = _form()
+        self.token = TokenField()
+        row = QHBoxLayout()
+        row.addWidget(self.token)
+        _add(grid, self.tr("Access token"), row)
         return form
 
     def _data(self) -> QWidget:

@@ -35,9 +35,10 @@ class ContextChoice(QComboBox):
 
     def _fill(self) -> None:
         chosen = self._preferences.context
-        offered = {size for size in _USUAL if not self._most or size <= self._most} | {chosen}
+        offered = {*_USUAL, chosen}
         if self._most:
-            offered.add(self._most)
+            offered = {size for size in offered if size < self._most} | {self._most}
+            chosen = min(chosen, self._most)
         self.blockSignals(True)
         self.clear()
         for size in sorted(offered):

@@ -118,7 +118,8 @@ class ModelDetails(QWidget):
         head.setSpacing(8)
         head.addWidget(label(self.tr("What it would be"), "strong"), 1)
         head.addWidget(label(self.tr("Context"), "secondary"))
-        head.addWidget(ContextChoice(self._context.preferences))
+        self.tokens = ContextChoice(self._context.preferences)
+        head.addWidget(self.tokens)
         card.addLayout(head)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(16)
@@ -207,7 +208,8 @@ class ModelDetails(QWidget):
         self._show_answer(convertible, details)
         self._show_formats()
         if self._found is not None and convertible.word is not Convertibility.NO:
-            self.fits.ask(self.model)
+            self.tokens.set_most(self._found.model.context)
+            self.fits.ask(self.model, self._found.model.context)
         self._show_download()
         self._show_only(self._content)
 
@@ -262,7 +264,7 @@ class ModelDetails(QWidget):
         return (
             self.tr(
                 "Its author wants to know who takes it: open its page, sign in, agree to the "
-                "terms, and set a token (HF_TOKEN)."
+                "terms, make an access token, and give it to Nibble in Settings."
             )
             + wait
         )
