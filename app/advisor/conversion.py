@@ -14,8 +14,10 @@ from app.core.plan import Plan
 from app.core.words import size
 from app.formats.slices import SLICE_WEIGHTS
 
-_PROGRAM = 450 * MIB  # the worker with PyTorch, before it does anything
-_COPIES = 3.5  # of a slice as float32: what is read, what is computed, what is written
+_LEAST_PROGRAM, _PROGRAM = 300 * MIB, 450 * MIB  # the worker with PyTorch, before it does anything
+#: Of a slice as float32, for each thread: what is read, computed and written at the least, and
+#: with all that allocators keep. 8 threads were measured at 1.3 GB in all.
+_LEAST_COPIES, _COPIES = 3, 14
 _JOURNAL_BYTES = 64  # a line for each slice
 _CARD = 700 * MIB  # a graphics card's driver, and a few slices
 _SLOWEST = 1.3  # how much longer it may take than the sum of its parts
@@ -38,6 +40,8 @@ class ConversionNeeds:
     disk: int
     disk_free: int
     memory: int
+    memory_least: int
+    """What it takes with luck; with less it cannot work."""
     memory_free: int
     card: int
     """Memory of the graphics card; 0 where none takes part."""
@@ -50,7 +54,7 @@ class ConversionNeeds:
         if self.disk > self.disk_free:
             return f"The disk needs {size(self.disk - self.disk_free)} more free space."
         if self.memory > self.memory_free:
-            return f"{size(self.memory - self.memory_free)} more free memory are needed."
+            return f"It may need {size(self.memory - self.memory_free)} more memory than is free."
         return ""
 
 
@@ -73,14 +77,15 @@ def conversion_needs(
         speeds: What was measured, for the time.
         device: Where the encoding is computed, "cpu" or "cuda:0".
     """
-    threads = max(1, machine.cpu.cores or machine.cpu.threads)
+    threads = max(1, machine.cpu.threads)
     rows = [tensor.shape[-1] for tensor in plan.tensors if tensor.shape]
     slice_bytes = 4 * max(SLICE_WEIGHTS, *rows)
     lines = sum(tensor.weights // SLICE_WEIGHTS + 1 for tensor in plan.tensors)
     return ConversionNeeds(
         disk=plan.total_bytes + lines * _JOURNAL_BYTES,
         disk_free=free_bytes(target),
-        memory=_PROGRAM + round(threads * slice_bytes * _COPIES),
+        memory=_PROGRAM + threads * slice_bytes * _COPIES,
+        memory_least=_LEAST_PROGRAM + threads * slice_bytes * _LEAST_COPIES,
         memory_free=machine.memory.free,
         card=0 if device == "cpu" else _CARD,
         seconds=_seconds(plan, source_bytes, threads, speeds) if speeds else None,
@@ -88,16 +93,16 @@ def conversion_needs(
 
 
 def check_memory(needs: ConversionNeeds) -> None:
-    """Refuse what would bring the computer to its knees; the disk is checked by `PartialFile`.
+    """Refuse a job that cannot work; the disk is checked by `PartialFile`.
 
     Raises:
-        NotEnoughSpace: There is too little free memory.
+        NotEnoughSpace: There is less free memory than it takes at the least.
     """
-    if needs.memory > needs.memory_free:
+    if needs.memory_least > needs.memory_free:
         raise NotEnoughSpace(
-            f"Converting takes {size(needs.memory)} of memory, and {size(needs.memory_free)} "
-            "are free.",
-            "Close other programs and try again.",
+            f"Converting takes at least {size(needs.memory_least)} of memory, and "
+            f"{size(needs.memory_free)} are free.",
+            "Close other programs or use fewer threads, and try again.",
         )
 
 
