@@ -12,17 +12,20 @@ import json
 import os
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qs, quote, urljoin, urlsplit
 
 import httpx2
 
 from app import __version__
-from app.core.redaction import keep_logs_clean
+from app.core.errors import Unsupported
+from app.core.redaction import keep_logs_clean, redact
 from app.hub import errors
 from app.hub.token import token as find_token
 
@@ -32,6 +35,7 @@ _PUBLIC = "https://huggingface.co"
 _HOPS = 6
 _LARGEST_ANSWER = 64_000_000
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_PORTS = {"https": 443, "http": 80}
 _YES = {"1", "true", "yes", "on"}
 
 
@@ -40,7 +44,7 @@ class Patience:
     """How long to wait for what, in seconds."""
 
     connect: float = 10.0
-    read: float = 30.0
+    read: float = 20.0
     """Between two pieces of an answer."""
     whole: float = 120.0
     """For an answer that is not a file."""
@@ -60,9 +64,6 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """Of the server that has the bytes."""
-    linked: Mapping[str, str]
-    """Of the hub, where it has sent us on to another server; else the same."""
     response: httpx2.Response
 
     def pieces(self) -> Iterator[bytes]:
@@ -82,16 +83,20 @@ class Client:
             endpoint: Address of the hub; by default HF_ENDPOINT or the public one.
             token: Access token; None: the one of this computer's user.
             patience: Time limits.
+
+        Raises:
+            Unsupported: The endpoint is no address.
         """
         keep_logs_clean()
         self.endpoint = (endpoint or os.environ.get("HF_ENDPOINT") or _PUBLIC).rstrip("/")
         self.patience = patience or Patience()
-        self._home = urlsplit(self.endpoint)
+        self._home = _home(self.endpoint)
         self._token = find_token() if token is None else token
         self._stopped = threading.Event()
         self._open: set[httpx2.Response] = set()
         self._lock = threading.Lock()
         self._http = httpx2.Client(
+            verify=_certificates(),
             timeout=httpx2.Timeout(self.patience.read, connect=self.patience.connect),
             headers={"User-Agent": f"nibble/{__version__}", "Accept-Encoding": "identity"},
         )
@@ -153,6 +158,8 @@ class Client:
         Raises:
             AppError: See `errors`.
         """
+        if limit <= 0:
+            return b""
         wanted = {"Range": f"bytes={first}-{first + limit - 1}"}
 
         def ask() -> bytes:
@@ -204,25 +211,20 @@ class Client:
             raise errors.switched_off()
         response: httpx2.Response | None = None
         try:
-            response, linked = self._follow(url, headers or {})
+            response = self._follow(url, headers or {})
             self._check(response, about)
-            yield Answer(response.status_code, response.headers, linked, response)
+            yield Answer(response.status_code, response.headers, response)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise self._in_words(error) from error
         finally:
             if response is not None:
                 self._close(response)
 
-    def _follow(
-        self, url: str, headers: Mapping[str, str]
-    ) -> tuple[httpx2.Response, Mapping[str, str]]:
-        linked: Mapping[str, str] | None = None
+    def _follow(self, url: str, headers: Mapping[str, str]) -> httpx2.Response:
         for _ in range(_HOPS):
             response = self._send(url, headers)
-            if linked is None or self._is_home(url):
-                linked = response.headers
             if not response.has_redirect_location:
-                return response, linked
+                return response
             self._close(response)
             url = self._next(url, response.headers["Location"])
         raise errors.strange_answer(self.endpoint, "it sent us in circles")
@@ -231,12 +233,11 @@ class Client:
         """Where a redirect leads: to a server, and never from a safe connection to an open one."""
         try:
             following = urljoin(url, location)
-            parts = urlsplit(following)
+            scheme, host, _ = _server(following)
         except ValueError as error:
             raise errors.strange_answer(self.endpoint, "it sent us nowhere") from error
-        safe = parts.scheme == "https" or (parts.scheme == "http" and self._home.scheme == "http")
-        if not safe or not parts.hostname:
-            raise errors.strange_answer(self.endpoint, f"it sent us on to {parts.scheme}://")
+        if not host or scheme not in {"https", self._home[0]}:
+            raise errors.strange_answer(self.endpoint, f"it sent us on to {scheme}://")
         return following
 
     def _send(self, url: str, headers: Mapping[str, str]) -> httpx2.Response:
@@ -254,12 +255,11 @@ class Client:
 
     def _may_know(self, url: str) -> bool:
         """Whether the server at `url` may see the token."""
-        safe = self._home.scheme == "https" or self._home.hostname in _LOOPBACK
+        safe = self._home[0] == "https" or self._home[1] in _LOOPBACK
         return bool(self._token) and safe and self._is_home(url)
 
     def _is_home(self, url: str) -> bool:
-        parts = urlsplit(url)
-        return (parts.scheme, parts.netloc) == (self._home.scheme, self._home.netloc)
+        return _server(url) == self._home
 
     def _close(self, response: httpx2.Response) -> None:
         with self._lock:
@@ -322,6 +322,35 @@ class Client:
 
     def _ended(self) -> errors.HubError:
         return errors.Offline("The request was stopped.")
+
+
+def _server(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port: what makes two addresses those of one server.
+
+    Raises:
+        ValueError: It is no address.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
+def _home(endpoint: str) -> tuple[str, str, int]:
+    try:
+        found = _server(endpoint)
+    except ValueError:
+        found = "", "", 0
+    if found[0] not in _PORTS or not found[1]:
+        raise Unsupported(
+            f"{redact(endpoint)!r} is not the address of a hub.",
+            "Correct the setting HF_ENDPOINT, or remove it.",
+        )
+    return found
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust: the system's list; reading it takes longer than a request."""
+    return httpx2.create_ssl_context()
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float:

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
@@ -55,19 +56,28 @@ class Repo:
 
     @property
     def commit(self) -> str:
-        parts = b"".join(name.encode() + body for name, body in sorted(self.files.items()))
-        return hashlib.sha1(parts).hexdigest()
+        parts = (f"{name} {_sha256(body)}" for name, body in sorted(self.files.items()))
+        return hashlib.sha1("".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def is_large(self, name: str) -> bool:
         """Whether it is kept by LFS."""
         return name.endswith((".safetensors", ".gguf")) or len(self.files[name]) > _LARGE
 
     def sha256(self, name: str) -> str:
-        return self.hashes.get(name) or hashlib.sha256(self.files[name]).hexdigest()
+        return self.hashes.get(name) or _sha256(self.files[name])
 
     def git_sha1(self, name: str) -> str:
-        body = self.files[name]
-        return self.hashes.get(name) or hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+        return self.hashes.get(name) or _git_sha1(self.files[name])
+
+
+@cache
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+@cache
+def _git_sha1(body: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
 
 
 @dataclass

@@ -9,6 +9,7 @@ from local_hub import Fault, Repo
 
 from app.core.errors import Unsupported
 from app.core.hub import HubFile, HubModelDetails, SearchPage
+from app.hub.client import Client
 from app.hub.details import model
 from app.hub.search import Filters, model_of, search
 
@@ -121,6 +122,15 @@ def test_that_a_models_page_has_its_commit_files_and_text(hub, client):
     old = replace(repo, files={"README.md": b"old"}, past=[])
     repo.past.append(old)
     assert model(client, "org/m", old.commit).card == "old"
+
+
+@pytest.mark.parametrize(
+    "address", ["hub", "ftp://hub.example", "http://", "http://[", "https://a:x"]
+)
+def test_that_a_wrong_address_of_the_hub_is_named(address):
+    with pytest.raises(Unsupported, match="not the address of a hub") as caught:
+        Client(address)
+    assert address in caught.value.title
 
 
 @pytest.mark.parametrize("fields", [{}, {"models": [{}]}, {"models": 7, "next": ""}])

@@ -77,8 +77,9 @@ def test_that_a_redirect_to_another_server_does_not_take_the_token_along(hub):
 def test_that_a_token_is_not_sent_over_an_open_line(hub):
     open_line = Client("http://hub.example", CANARY)
     assert not open_line._may_know("http://hub.example/api/models")
-    closed_line = Client("https://hub.example", CANARY)
+    closed_line = Client("https://Hub.Example", CANARY)
     assert closed_line._may_know("https://hub.example/api/models")
+    assert closed_line._may_know("https://hub.example:443/api/models")
     for other in ("http://hub.example/x", "https://hub.example.org/x", "https://hub.example:444/x"):
         assert not closed_line._may_know(other)
 
