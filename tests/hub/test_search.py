@@ -125,7 +125,7 @@ def test_that_a_models_page_has_its_commit_files_and_text(hub, client):
 
 
 @pytest.mark.parametrize(
-    "address", ["hub", "ftp://hub.example", "http://", "http://[", "https://a:x"]
+    "address", ["hub", "ftp://hub.example", "http:///x", "http://[", "https://a:x"]
 )
 def test_that_a_wrong_address_of_the_hub_is_named(address):
     with pytest.raises(Unsupported, match="not the address of a hub") as caught:
