@@ -72,7 +72,7 @@ def sign_in(host: str, repo: str, *, hidden: bool) -> AccessDenied:
         f"1. Sign in at {host} and open {host}/{repo}. "
         "2. Agree to its terms there, if it asks for that. "
         f'3. Make an access token of the kind "Read" at {host}/settings/tokens. '
-        "4. Give the token to Nibble (or set HF_TOKEN), and try again."
+        "4. Give the token to Nibble (command: nibble token), and try again."
     )
     if hidden:
         return AccessDenied(
