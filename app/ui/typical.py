@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-from app.advisor import Demand, Layer, assess
 from app.core.fit import Fit, FitOptions, FitWord
 from app.core.machine import Machine
-from app.models.cache import Geometry, geometry_of_config
+
+if TYPE_CHECKING:  # the advisor knows every format; the window opens without
+    from app.advisor import Demand
+    from app.models.cache import Geometry
 
 FORMATS = (("Q4_K_M", 4.9), ("Q8_0", 8.5), ("F16", 16.0))
 """Formats in which models are usually run, and their bits a weight."""
@@ -71,6 +74,8 @@ class Outlook:
 
 def outlook(machine: Machine, options: FitOptions) -> Outlook:
     """Judge every usual kind of model in every usual format."""
+    from app.advisor import assess
+
     return Outlook(
         {
             (shape.title, name): assess(_demand(shape, shape.weights, bits), machine, options)
@@ -82,6 +87,8 @@ def outlook(machine: Machine, options: FitOptions) -> Outlook:
 
 def fits_by_weights(counts: Iterable[int], machine: Machine, options: FitOptions) -> dict[int, Fit]:
     """Estimates for models of which only the number of weights is known, in the usual format."""
+    from app.advisor import assess
+
     return {
         count: assess(_demand(_nearest(count), count, FORMATS[0][1]), machine, options)
         for count in set(counts)
@@ -94,6 +101,8 @@ def _nearest(weights: float) -> Shape:
 
 
 def _demand(shape: Shape, weights: float, bits: float) -> Demand:
+    from app.advisor import Demand, Layer
+
     total = round(weights * bits / 8)
     embedding = min(round(shape.vocabulary * shape.hidden * bits / 8), total // 3)
     layer = (total - 2 * embedding) // shape.layers
@@ -109,6 +118,8 @@ def _demand(shape: Shape, weights: float, bits: float) -> Demand:
 
 @cache
 def _geometry(shape: Shape) -> Geometry:
+    from app.models.cache import geometry_of_config
+
     return geometry_of_config(
         {
             "model_type": "llama",

@@ -93,6 +93,41 @@ def render(app: QApplication, window: Window, folder: Path, scheme: str) -> None
                 bar.setValue(0)
 
 
+def show_hub(app: QApplication, window: Window, theme: Theme, folder: Path) -> None:
+    """A chosen model on the page Find."""
+    window.open_page("find")
+    page = window.page("find")
+    pause(app, 1)
+    page.list.choose("Qwen/Qwen3-8B")
+    pause(app, 2)
+    for scheme in ("light", "dark"):
+        theme.follow(scheme)
+        for size in SIZES:
+            window.resize(*size)
+            pause(app, 0.3)
+            window.grab().save(str(folder / f"find-chosen-{scheme}-{size[0]}.png"))
+
+
+def show_computers(app: QApplication, preferences: Preferences, theme: Theme, folder: Path) -> None:
+    """The page Computer on other computers, and on one that is imagined."""
+    for mode, imagined in (("no-gpu", ""), ("three-gpus", ""), ("mac", ""), ("ok", "RTX 4090")):
+        context = make_context(preferences, [sys.executable, str(FAKE), mode])
+        window = Window(context)
+        window.show()
+        window.open_page("computer")
+        context.machine.watch()
+        pause(app, 1.5)
+        context.machine.imagine(imagined)
+        pause(app, 1.5)
+        for scheme in ("light", "dark"):
+            theme.follow(scheme)
+            for size in SIZES:
+                window.resize(*size)
+                pause(app, 0.3)
+                window.grab().save(str(folder / f"computer-{mode}-{scheme}-{size[0]}.png"))
+        window.close()
+
+
 def main(folder: Path, font: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["NIBBLE_HOME"] = tempfile.mkdtemp(prefix="nibble-screenshots-")
@@ -125,7 +160,9 @@ def main(folder: Path, font: str) -> None:
     for scheme in ("light", "dark"):
         theme.follow(scheme)
         render(app, window, folder, scheme)
+    show_hub(app, window, theme, folder)
     window.close()
+    show_computers(app, preferences, theme, folder)
 
 
 if __name__ == "__main__":

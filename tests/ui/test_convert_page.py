@@ -312,6 +312,20 @@ def test_that_a_name_of_the_hub_can_be_pasted(page, qtbot):
     assert page.context.queue.jobs()[0].source == "Qwen/Qwen3-8B"
 
 
+def test_that_another_model_can_be_named_while_one_is_shown(ready, qtbot):
+    QGuiApplication.clipboard().setText("https://huggingface.co/Qwen/Qwen3-4B-Instruct-2507")
+    ready.model.ask_for_name()
+    assert ready.model.drop_zone.name.text() == "Qwen/Qwen3-4B-Instruct-2507"
+    assert not ready.convert.isEnabled()
+    assert ready.escape()
+    assert ready.model.card.isVisible()
+    assert ready.convert.isEnabled()
+    ready.model.ask_for_name()
+    ready.model.drop_zone.take.click()
+    qtbot.waitUntil(lambda: ready.model.path == "Qwen/Qwen3-4B-Instruct-2507")
+    qtbot.waitUntil(ready.convert.isEnabled)
+
+
 def test_that_a_model_of_the_hub_that_cannot_be_converted_says_why(page, qtbot):
     page.model.open("someone/unsized-experiment")
     qtbot.waitUntil(page.model.problem.isVisible)

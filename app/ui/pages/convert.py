@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from app.core import words
 from app.core.job import Job, new_id
-from app.core.model import FormatChoice
+from app.core.model import FormatChoice, Inspection
 from app.core.names import result_name
 from app.core.recipe import Recipe
 from app.ui.context import Context, Notice
@@ -42,6 +42,7 @@ class ConvertPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._suggested = True  # the target's name is still ours
+        self._inspection: Inspection | None = None
         self.setAcceptDrops(True)
         self._build()
         self._connect()
@@ -167,6 +168,10 @@ class ConvertPage(Page):
     @Slot()
     def _on_model(self) -> None:
         found = self.model.inspection
+        if found is not None and found is self._inspection:
+            self._refresh()  # it was only out of sight
+            return
+        self._inspection = found
         if found is not None:
             self._suggested = True
             self.formats.show_choices(found.choices, found.model.nbytes)
@@ -272,7 +277,7 @@ class ConvertPage(Page):
     @Slot()
     def _refresh(self) -> None:
         """Say below what pressing the button would do, or why it cannot be pressed."""
-        choice = self.formats.choice() if self.model.inspection else None
+        choice = self._choice()
         ready = choice is not None and self.target.is_ready
         self.form.setVisible(self.model.is_known)
         self.convert.setEnabled(ready)
@@ -285,6 +290,11 @@ class ConvertPage(Page):
         self.more.setText(self.tr("Advanced") + dot)
         if choice is not None:
             self.advanced.set_command(self._command_line())
+
+    def _choice(self) -> FormatChoice | None:
+        """What would be made; None without a model in sight."""
+        known = self.model.is_known and self.model.inspection is not None
+        return self.formats.choice() if known else None
 
     def _promise(self, choice: FormatChoice | None) -> str:
         if choice is None or self.model.inspection is None:
@@ -301,7 +311,7 @@ class ConvertPage(Page):
     @override
     @Slot()
     def primary(self) -> None:
-        choice = self.formats.choice() if self.model.inspection else None
+        choice = self._choice()
         if choice is None or not self.target.is_ready:
             return
         job = self._job(choice)
@@ -349,6 +359,8 @@ class ConvertPage(Page):
 
     @override
     def escape(self) -> bool:
+        if self.model.back():
+            return True
         opened = self.more.isChecked()
         self.more.setChecked(False)
         return opened

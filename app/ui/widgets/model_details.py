@@ -29,6 +29,8 @@ from app.ui.widgets.text import ElidedLabel, label
 
 _HUB = "https://huggingface.co/"
 _SKELETON_MS = 200
+_PAUSE_MS = 100
+"""Whoever walks through a list with the arrow keys does not ask about every row."""
 _SIGNS = {
     Convertibility.YES: ("done", "good"),
     Convertibility.LIMITS: ("info", "careful"),
@@ -56,6 +58,8 @@ class ModelDetails(QWidget):
         self.fits.changed.connect(self._show_formats)
         self._waiting = QTimer(self, interval=_SKELETON_MS, singleShot=True)
         self._waiting.timeout.connect(self._show_skeleton)
+        self._pause = QTimer(self, interval=_PAUSE_MS, singleShot=True)
+        self._pause.timeout.connect(lambda: self._probe.ask("inspect", self.model, "--json"))
         download.changed.connect(self._show_download)
         self._build()
         self.hide()
@@ -177,7 +181,8 @@ class ModelDetails(QWidget):
         self._facts.setText(facts or self._facts.text())
         self._show_star()
         self._waiting.start()
-        self._probe.ask("inspect", model, "--json")
+        self._probe.cancel()
+        self._pause.start()
         self.fits.ask("")
         self._show_only()
         self.show()
@@ -185,6 +190,7 @@ class ModelDetails(QWidget):
     def close_probes(self) -> None:
         """Stop looking, for good."""
         self._waiting.stop()
+        self._pause.stop()
         self._probe.close()
         self.fits.close()
 
@@ -321,8 +327,8 @@ class ModelDetails(QWidget):
     @Slot()
     def _show_download(self) -> None:
         going_on = self._download.model
-        is_this = bool(going_on) and going_on == self.model
-        self.progress.setVisible(is_this)
-        self.stop.setVisible(is_this)
-        self.progress.setText(self._download.line or self.tr("Starting the download"))
+        self.progress.setVisible(bool(going_on))
+        self.stop.setVisible(bool(going_on))
+        line = self._download.line or self.tr("Starting the download")
+        self.progress.setText(line if going_on == self.model else f"{going_on}: {line}")
         self.download.setEnabled(not going_on)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFileDialog, QVBoxLayout, QWidget
 
 from app.core.errors import AppError
@@ -102,6 +103,24 @@ class ModelField(QWidget):
         """Take the small model that comes with the application."""
         self.open(str(sample_model()))
 
+    @Slot()
+    def ask_for_name(self) -> None:
+        """Let a name of the hub be typed; one on the clipboard is there already."""
+        copied = QGuiApplication.clipboard().text().strip()
+        found = model_reference(copied) if copied else ""
+        self.drop_zone.name.setText(found if is_hub_id(found) else "")
+        self._show_only(self.drop_zone)
+        self.drop_zone.name.setFocus()
+        self.changed.emit()
+
+    def back(self) -> bool:
+        """Show the model again that was there before another was asked for."""
+        if self.inspection is None or self.is_known:
+            return False
+        self._show_only(self.card)
+        self.changed.emit()
+        return True
+
     @Slot(str)
     def open(self, path: str) -> None:
         """Look at a model; the answer comes with `changed`."""
@@ -162,6 +181,7 @@ class ModelField(QWidget):
         menu.addAction(self.tr("Choose folder"), self.choose_folder)
         menu.addAction(self.tr("Choose file"), self.choose_file)
         menu.addAction(self.tr("Use the sample"), self.use_sample)
+        menu.addAction(self.tr("Type a Hugging Face name"), self.ask_for_name)
         others = [path for path in self._preferences.recent if path != self.path]
         if others:
             menu.addSeparator()
