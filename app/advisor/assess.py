@@ -75,7 +75,7 @@ def assess(
         budget=verdict.budget,
         budget_after_closing=then.budget,
         word_after_closing=then.word,
-        layers=len(geometry.layers),
+        layers=demand.count,
         layers_on_gpu=sum(share.layers for share in on_cards),
         placement=tuple(
             (share.place.name, share.layers, share.total.middle) for share in verdict.placed

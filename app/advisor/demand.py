@@ -53,6 +53,12 @@ class Demand:
     """Why there is no geometry."""
 
     @property
+    def count(self) -> int:
+        """Layers: those that have weights or a cache."""
+        cached = len(self.geometry.layers) if self.geometry else 0
+        return max(len(self.layers), cached)
+
+    @property
     def weights(self) -> int:
         """Bytes of all weights but the projector's."""
         return sum(layer.nbytes for layer in self.layers) + self.embedding + self.output

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.advisor.demand import Demand
+from app.advisor.demand import Demand, Layer
 from app.advisor.measured import Correction, Kind, MeasuredFits
 from app.advisor.memory import (
     MIB,
@@ -92,14 +92,12 @@ class Placing:
         self._geometry = geometry
         self._options = options
         caches = {layer: cache_bytes(layer, options) for layer in set(geometry.layers)}
-        self._cache = [caches[layer] for layer in geometry.layers]
+        without_cache = [0] * (demand.count - len(geometry.layers))
+        without_weights = [Layer(0)] * (demand.count - len(demand.layers))
+        self._cache = [*(caches[layer] for layer in geometry.layers), *without_cache]
+        self._weights = [layer.nbytes for layer in (*demand.layers, *without_weights)]
+        self._experts = [layer.experts for layer in (*demand.layers, *without_weights)]
         self._computing = compute_bytes(geometry, options)
-        rows = [*demand.layers[: len(self._cache)]]
-        self._weights = [layer.nbytes for layer in rows]
-        self._experts = [layer.experts for layer in rows]
-        missing = len(self._cache) - len(rows)
-        self._weights += [0] * missing
-        self._experts += [0] * missing
         used = geometry.experts_used / geometry.experts if geometry.experts else 1.0
         self._idle = [round(nbytes * (1 - used)) for nbytes in self._experts]
 

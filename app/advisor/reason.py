@@ -75,10 +75,11 @@ def _not(situation: Situation) -> str:
 def _partly(situation: Situation) -> str:
     verdict, budget = situation.verdict, situation.budget
     on_cards = sum(share.layers for share in verdict.placed[:-1])
-    text = f"{on_cards} of {len(situation.geometry.layers)} layers fit on the GPU."
+    text = f"{on_cards} of {situation.demand.count} layers fit on the GPU."
     if situation.demand.weights < budget.on_cards and situation.context > budget.on_cards // 4:
         return f"{text} A shorter context would leave room for more."
-    if any(layer.experts for layer in situation.demand.layers):
+    has_experts = any(layer.experts for layer in situation.demand.layers)
+    if has_experts and not situation.options.experts_in_memory:
         return f"{text} It is faster with the experts in memory, or in a smaller format."
     return f"{text} A smaller format would be faster."
 

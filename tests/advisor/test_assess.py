@@ -61,6 +61,14 @@ def test_that_parts_of_a_model_are_told_apart_by_the_names_of_both_worlds():
     assert tied.layers == (Layer(7, 7),)
 
 
+def test_that_weights_of_layers_that_nobody_announced_are_counted():
+    more = replace(MODEL, layers=(*MODEL.layers, Layer(GB)))
+    for machine in (computer(16 * GB), computer(16 * GB, card(24 * GB))):
+        fit = assess(more, machine, USUAL)
+        assert fit.layers == 33
+        assert fit.total - assess(MODEL, machine, USUAL).total == GB
+
+
 def test_that_more_memory_never_makes_the_word_worse():
     words = [assess(MODEL, computer(16 * GB, card(size * GB)), USUAL).word for size in range(1, 24)]
     ranks = [ORDER.index(word) for word in words]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import BadModelFile, Unsupported
-from app.models.cache.families import FAMILIES, Family, State, Window
+from app.models.cache.families import FAMILIES, Family, State
 from app.models.config import whole_number
 from app.models.source_file import shown
 
@@ -99,12 +99,18 @@ class _Reader:
         self._count = self._number("block_count")
         if self._count > _MOST_LAYERS:
             raise CannotSize(f"A model of {self._count} layers cannot be.")
+        spare = self._number("nextn_predict_layers", 0)
+        self._trunk = self._count - spare  # without layers that only guess further tokens
+        self._heads = self._per_layer("attention.head_count") or [0] * self._count
+        self._kv_heads = self._per_layer("attention.head_count_kv") or self._heads
+        self._inner = self._per_layer("feed_forward_length") or [0] * self._count
+        self._window = self._window_length()
+        self._state = self._state_numbers() if family.state is not State.NONE else 0
 
     def geometry(self) -> Geometry:
-        heads = self._per_layer("attention.head_count", 0)
-        keys, values = self._head_sizes(max(heads))
-        latent = self._number("attention.key_length_mla", 0, least=0)
-        inner = max(self._per_layer("feed_forward_length", 0))
+        heads, inner = max(self._heads), max(self._inner)
+        keys, values = self._head_sizes()
+        latent = self._number("attention.key_length_mla", 0)
         return Geometry(
             family=self._family.gguf,
             layers=tuple(self._layer(index) for index in range(self._count)),
@@ -113,75 +119,64 @@ class _Reader:
             feed_forward=(3 if self._family.gated else 1) * inner,
             inner=inner,
             beside=self._beside(),
-            attention=max(heads) * (2 * keys + latent if latent else keys + values),
-            head_block=min(size for size in (keys, values) if size) if max(heads) else 0,
-            experts=self._number("expert_count", 0, least=0),
-            experts_used=self._number("expert_used_count", 0, least=0),
-            expert_inner=self._number("expert_feed_forward_length", 0, least=0),
+            attention=heads * (2 * keys + latent if latent else keys + values),
+            head_block=min(size for size in (keys, values) if size) if heads else 0,
+            experts=self._number("expert_count", 0),
+            experts_used=self._number("expert_used_count", 0),
+            expert_inner=self._number("expert_feed_forward_length", 0),
             state_inner=self._state_inner(),
-            context=self._number("context_length", 0, least=0),
+            context=self._number("context_length", 0),
         )
 
     def _layer(self, index: int) -> LayerCache:
-        heads = self._per_layer(
-            "attention.head_count_kv", self._per_layer("attention.head_count", 0)[index]
-        )[index]
-        windowed = self._is_windowed(index)
-        has_state = self._has_state(index, heads)
-        state = self._state() if has_state else 0
-        if not self._has_cache(index, heads, has_state=has_state):
+        state = self._state if self._has_state(index) else 0
+        if not self._has_cache(index):
             return LayerCache(state=state)
-        swa = "_swa" if windowed else ""
-        full = self._head_sizes(max(self._per_layer("attention.head_count", 0)))
-        keys = self._number(f"attention.key_length{swa}", full[0])
-        values = self._number(f"attention.value_length{swa}", full[1])
+        windowed = self._is_windowed(index)
+        ending = "_swa" if windowed else ""
+        keys, values = self._head_sizes()
+        keys = self._number(f"attention.key_length{ending}", keys)
+        values = self._number(f"attention.value_length{ending}", values)
         compressed = "attention.key_length_mla" in self._notes
         return LayerCache(
-            keys=heads * keys,
-            values=0 if compressed else heads * values,
-            window=self._window() if windowed else 0,
+            keys=self._kv_heads[index] * keys,
+            values=0 if compressed else self._kv_heads[index] * values,
+            window=self._window if windowed else 0,
             state=state,
         )
 
-    def _has_cache(self, index: int, heads: int, *, has_state: bool) -> bool:
+    def _has_cache(self, index: int) -> bool:
         family = self._family
-        own = family.own_caches or self._count - self._number(
-            "attention.shared_kv_layers", 0, least=0
-        )
-        if not heads or index >= own or (has_state and family.state is not State.BESIDE):
+        own = family.own_caches or self._count - self._number("attention.shared_kv_layers", 0)
+        if not self._kv_heads[index] or index >= own:
             return False
-        if (
-            family.state is State.HEADLESS_NARROW
-            and self._per_layer("feed_forward_length", 0)[index]
-        ):
+        if self._has_state(index) and family.state is not State.BESIDE:
+            return False
+        if family.state is State.HEADLESS_NARROW and self._inner[index]:
             return False
         return family.spare_layers_keep or index < self._trunk
 
-    def _has_state(self, index: int, heads: int) -> bool:
+    def _has_state(self, index: int) -> bool:
         match self._family.state:
             case State.NONE:
                 return False
             case State.ALL | State.BESIDE:
                 return True
             case State.HEADLESS:
-                return not heads
+                return not self._kv_heads[index]
             case State.HEADLESS_NARROW:
-                return not heads and not self._per_layer("feed_forward_length", 0)[index]
+                return not self._kv_heads[index] and not self._inner[index]
             case State.INTERVAL:
-                if "attention.recurrent_layers" in self._notes:
-                    return bool(self._per_layer("attention.recurrent_layers", 0)[index])
+                listed = self._notes.get("attention.recurrent_layers")
+                if isinstance(listed, list | tuple):
+                    return index < len(listed) and bool(listed[index])
                 interval = self._number("full_attention_interval", 4)
                 return index < self._trunk and (index + 1) % interval != 0
 
-    @property
-    def _trunk(self) -> int:
-        """Layers without those that only guess further tokens."""
-        return self._count - self._number("nextn_predict_layers", 0, least=0)
-
-    def _window(self) -> int:
+    def _window_length(self) -> int:
         """Tokens that windowed layers look back; 0: this model has none."""
         window = self._family.window
-        said = self._number("attention.sliding_window", 0, least=0)
+        said = self._number("attention.sliding_window", 0)
         if window is None or (window.only_layers and self._trunk != window.only_layers):
             return 0
         if window.fixed:
@@ -190,7 +185,7 @@ class _Reader:
 
     def _is_windowed(self, index: int) -> bool:
         window = self._family.window
-        if not isinstance(window, Window) or not self._window():
+        if window is None or not self._window:
             return False
         pattern = self._notes.get("attention.sliding_window_pattern", window.period)
         if isinstance(pattern, list | tuple):
@@ -198,8 +193,9 @@ class _Reader:
         period = self._number("attention.sliding_window_pattern", window.period, least=0)
         return index < self._trunk and (period == 0 or index % period < period - 1)
 
-    def _head_sizes(self, heads: int) -> tuple[int, int]:
+    def _head_sizes(self) -> tuple[int, int]:
         """Numbers of one key head and one value head."""
+        heads = max(self._heads)
         if not heads:
             return 0, 0
         default = max(1, self._number("embedding_length") // heads)
@@ -210,27 +206,27 @@ class _Reader:
 
     def _beside(self) -> int:
         """Gemma 3n: an input for each layer, and several copies of the hidden vector."""
-        each = self._number("embedding_length_per_layer_input", 0, least=0)
-        copies = self._number("altup.num_inputs", 0, least=0)
+        each = self._number("embedding_length_per_layer_input", 0)
+        copies = self._number("altup.num_inputs", 0)
         return each * self._count + copies * self._number("embedding_length")
 
-    def _state(self) -> int:
+    def _state_numbers(self) -> int:
         """Numbers of the convolution's and the recurrence's state."""
-        short = self._number("shortconv.l_cache", 0, least=0)
+        short = self._number("shortconv.l_cache", 0)
         if short:
             return self._number("embedding_length") * (short - 1)
         inner = self._number("ssm.inner_size")
         state = self._number("ssm.state_size")
-        groups = self._number("ssm.group_count", 0, least=0)
+        groups = self._number("ssm.group_count", 0)
         kernel = self._number("ssm.conv_kernel")
         return (kernel - 1) * (inner + 2 * groups * state) + inner * state
 
     def _state_inner(self) -> int:
-        if self._number("shortconv.l_cache", 0, least=0):
+        if self._number("shortconv.l_cache", 0):
             return 3 * self._number("embedding_length")
-        inner = self._number("ssm.inner_size", 0, least=0)
-        groups = self._number("ssm.group_count", 0, least=0)
-        return 2 * (inner + groups * self._number("ssm.state_size", 0, least=0)) if inner else 0
+        inner = self._number("ssm.inner_size", 0)
+        groups = self._number("ssm.group_count", 0)
+        return 2 * (inner + groups * self._number("ssm.state_size", 0)) if inner else 0
 
     def _vocabulary(self) -> int:
         tokens = self._all.get("tokenizer.ggml.tokens")
@@ -238,17 +234,20 @@ class _Reader:
             return len(tokens)
         return self._number("vocab_size")
 
-    def _per_layer(self, key: str, default: int) -> list[int]:
-        """A note that is one number for all layers, or a list."""
+    def _per_layer(self, key: str) -> list[int]:
+        """A note that is one number for all layers, or a list; empty where it is missing."""
         value = self._notes.get(key)
+        if value is None:
+            return []
         if not isinstance(value, list | tuple):
-            return [self._number(key, default, least=0)] * self._count
+            return [self._number(key, 0)] * self._count
         items = [int(item) for item in value if isinstance(item, int) and 0 <= item <= _MOST]
-        if len(items) != len(value):
+        if len(items) != len(value) or len(items) < self._count:
             raise CannotSize(f"{_FILE}: {key} has impossible values.")
-        return (items + items[-1:] * self._count)[: self._count] or [default] * self._count
+        return items[: self._count]
 
     def _number(self, key: str, default: int | None = None, *, least: int = 1) -> int:
+        """A count; with a default of 0 it may be 0."""
         if default == 0:
             least = 0
         value = whole_number(self._notes, key, default, least=least, file=_FILE)
