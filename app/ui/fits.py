@@ -41,6 +41,7 @@ class Fits(QObject):
         self._probe.answered.connect(self._understand)
         self._probe.failed.connect(self._explain)
         machine.imagined.connect(self.ask_again)
+        machine.identified.connect(self._on_look)
         preferences.changed.connect(self._on_preference)
 
     @property
@@ -79,6 +80,12 @@ class Fits(QObject):
         words += ["--reserve", f"{reserve / _GIB:.3f}"] if reserve else []
         words += ["--on", self._machine.on] if self._machine.on else []
         return words
+
+    @Slot()
+    def _on_look(self) -> None:
+        """This computer was looked at again: other programs may have been closed meanwhile."""
+        if self.found and not self._machine.on:
+            self.ask_again()
 
     @Slot(str)
     def _on_preference(self, key: str) -> None:

@@ -296,6 +296,13 @@ def test_that_a_quality_the_user_chose_stays_chosen(judged, qtbot):
     assert judged.formats.choice().preset == "Q6_K"
 
 
+def test_that_looking_at_the_computer_again_asks_again(judged, qtbot):
+    before = judged.fits.found
+    judged.context.machine.watch()
+    qtbot.waitUntil(lambda: judged.fits.found is not before)
+    assert judged.formats.choice().preset == "Q4_K_M"
+
+
 def test_that_a_computer_nobody_knows_is_explained(judged, qtbot):
     judged.context.machine.imagine("nonsense")
     qtbot.waitUntil(judged.run_on.trouble.isVisible)

@@ -245,9 +245,23 @@ def test_that_models_on_this_computer_are_listed_and_lead_to_the_form(filled, qt
     shown.places["local"].click()
     qtbot.waitUntil(lambda: keys(shown) == [str(folder)])
     shown.list.choose(str(folder))
+    assert shown.local.name.text() == "Tiny-1B"
     with qtbot.waitSignal(shown.context.desk.page_wanted) as wanted:
-        shown.primary()
+        shown.local.convert.click()
     assert wanted.args == ["convert", str(folder)]
+
+
+def test_that_what_is_typed_applies_to_every_place(opened, qtbot):
+    shown = opened()
+    shown.details.star.click()
+    shown.places["favourites"].click()
+    shown.edit.setText("mistral")
+    assert keys(shown) == []
+    shown.edit.setText("qwen")
+    assert keys(shown) == [QWEN]
+    shown.edit.setText("mistral")
+    shown.places["hub"].click()
+    qtbot.waitUntil(lambda: keys(shown) == ["mistralai/Mistral-Small-24B"])
 
 
 def test_that_the_shared_cache_is_looked_into(tmp_path, monkeypatch, home):

@@ -20,7 +20,6 @@ from PySide6.QtWidgets import (
 )
 from typing_extensions import override
 
-from app.core import words
 from app.core.errors import AppError
 from app.core.fit import Fit, FitOptions
 from app.core.hub import HubModel
@@ -30,9 +29,10 @@ from app.ui.download import Download
 from app.ui.hub_search import HubSearch
 from app.ui.icons import Button
 from app.ui.local_models import LocalModel, local_models
+from app.ui.model_rows import hub_row, local_row, named
 from app.ui.page import Page
-from app.ui.phrases import model_title
 from app.ui.typical import fits_by_weights
+from app.ui.widgets.chosen_local import ChosenLocal
 from app.ui.widgets.model_details import ModelDetails
 from app.ui.widgets.model_list import ListOutline, ModelList, ModelRow
 from app.ui.widgets.problem_card import ProblemCard
@@ -151,9 +151,9 @@ class FindPage(Page):
         holder = QWidget()
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, 12, 0)
-        self.hint = label(self.tr("Choose a model to see whether it runs here."), "quiet")
-        self.hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column.addWidget(self.hint, 1)
+        self.local = ChosenLocal()
+        self.local.convert_wanted.connect(self.primary)
+        column.addWidget(self.local, 1)
         column.addWidget(self.details)
         self.area = QScrollArea(widgetResizable=True)
         self.area.setFrameShape(QFrame.Shape.NoFrame)
@@ -203,8 +203,11 @@ class FindPage(Page):
     @Slot(bool)
     def _on_place(self, chosen: bool) -> None:
         if chosen:
-            self.filters.setVisible(self.place == "hub")
-            self._on_results()
+            on_hub = self.place == "hub"
+            self.filters.setVisible(on_hub)
+            hint = self.tr("Search Hugging Face: qwen3 8b") if on_hub else self.tr("Search")
+            self.edit.setPlaceholderText(hint)
+            self._ask()
             self._look_here()
 
     @Slot()
@@ -300,54 +303,35 @@ class FindPage(Page):
                 return self.tr("Nothing found. Try fewer words.")
 
     def _hub_rows(self) -> list[ModelRow]:
-        shown = self.filters.sifted(self.search.models, self._fits)
-        return [self._row(model) for model in shown]
-
-    def _row(self, model: HubModel) -> ModelRow:
-        parts = [model.author]
-        parts += [words.count(model.parameters)] if model.parameters else []
-        parts += [words.size(model.nbytes)] if model.nbytes else []
-        parts += [model.quantized] if model.quantized else []
-        parts.append(self.tr("{} downloads").format(words.count(model.downloads)))
-        return ModelRow(
-            key=model.id,
-            title=model_title(model.id),
-            facts="  ·  ".join(parts),
-            fit=self._fits.get(model.parameters),
-            is_favourite=model.id in self.context.preferences.favourites,
-            is_gated=bool(model.gated),
-        )
+        return self._rows(self.filters.sifted(self.search.models, self._fits))
 
     def _marked_rows(self) -> list[ModelRow]:
         known = {model.id: model for model in self.search.models}
-        rows = [
-            self._row(known.get(name, HubModel(name, name.partition("/")[0])))
+        marked = [
+            known.get(name, HubModel(name, name.partition("/")[0]))
             for name in self.context.preferences.favourites
         ]
-        return list(self._named(rows))
+        return named(self._rows(marked), self.edit.text())
 
     def _local_rows(self) -> list[ModelRow]:
         recent = self.context.preferences.recent
         found = sorted(self._local, key=lambda model: model.path not in recent)  # stable
-        rows = [
-            ModelRow(model.path, model.name, words.size(model.nbytes), is_local=True)
-            for model in found
-        ]
-        return list(self._named(rows))
+        return named(map(local_row, found), self.edit.text())
 
-    def _named(self, rows: Iterable[ModelRow]) -> Iterable[ModelRow]:
-        """Those whose name has what was typed."""
-        wanted = self.edit.text().lower().split()
-        return (row for row in rows if all(word in row.key.lower() for word in wanted))
+    def _rows(self, models: Iterable[HubModel]) -> list[ModelRow]:
+        marked = self.context.preferences.favourites
+        return [
+            hub_row(model, self._fits.get(model.parameters), is_favourite=model.id in marked)
+            for model in models
+        ]
 
     @Slot(object)
     def _on_chosen(self, row: ModelRow) -> None:
         if row.is_local:
             self.details.hide()
-            self.hint.setText(self.tr("Double-click, or press Ctrl+Enter, to convert it."))
-            self.hint.show()
+            self.local.show_row(row)
             return
-        self.hint.hide()
+        self.local.hide()
         self.details.show_model(row.key, row.facts)
         self.area.verticalScrollBar().setValue(0)
 
