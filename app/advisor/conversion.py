@@ -66,6 +66,7 @@ def conversion_needs(
     speeds: Speeds | None = None,
     *,
     device: str = "cpu",
+    threads: int = 0,
 ) -> ConversionNeeds:
     """What one conversion takes at its peak.
 
@@ -76,8 +77,9 @@ def conversion_needs(
         machine: The computer.
         speeds: What was measured, for the time.
         device: Where the encoding is computed, "cpu" or "cuda:0".
+        threads: Threads of the job; 0 means all that the processor has.
     """
-    threads = max(1, machine.cpu.threads)
+    threads = threads or max(1, machine.cpu.threads)
     rows = [tensor.shape[-1] for tensor in plan.tensors if tensor.shape]
     slice_bytes = 4 * max(SLICE_WEIGHTS, *rows)
     lines = sum(tensor.weights // SLICE_WEIGHTS + 1 for tensor in plan.tensors)

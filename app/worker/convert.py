@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.advisor.conversion import check_memory, conversion_needs
 from app.core.errors import Unsupported
 from app.core.events import Event, Finished, Note, Progress
 from app.core.files import write_atomic
@@ -22,6 +23,7 @@ from app.core.hub import is_hub_id
 from app.core.job import Job
 from app.core.partial import PartialFile, discard_partial
 from app.core.report import TensorResult
+from app.devices import look
 from app.encodings.kernels import warm_up
 from app.evaluation.tensor_error import measure_tensors
 from app.worker.encoder import Encoder
@@ -93,6 +95,7 @@ def _write(
             f"There is a file called {work.target.name} already.",
             "Choose another name, or allow it to be replaced.",
         )
+    yield from _check_memory(work)
     partial = PartialFile(work.target, work.plan.total_bytes, work.fingerprint)
     partial.open()
     with closing(partial):
@@ -104,6 +107,25 @@ def _write(
         mark.set(partial.path)
         partial.commit()
     return tensors
+
+
+def _check_memory(work: Work) -> Iterator[Note]:
+    """Refuse what cannot work, and warn of what may not; the disk is checked by `PartialFile`.
+
+    Raises:
+        NotEnoughSpace: There is less free memory than the job takes at the least.
+    """
+    needs = conversion_needs(
+        work.plan,
+        work.source.nbytes,
+        work.target,
+        look(Path.cwd()),
+        device=work.job.device,
+        threads=work.threads,
+    )
+    check_memory(needs)
+    if needs.memory > needs.memory_free:
+        yield Note(needs.problem)
 
 
 def _verify(work: Work, path: Path) -> Generator[Event, None, tuple[TensorResult, ...]]:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.core.errors import AppError, BadModelFile, Unsupported
+from app.core.errors import AppError, BadModelFile, NotEnoughSpace, Unsupported
 from app.core.events import Finished, Note, Progress, TensorDone
+from app.core.machine import Cpu, Machine, Space
 from app.core.recipe import Recipe
 from app.core.report import load_report
 from app.formats import find_preset
@@ -162,3 +163,22 @@ def test_that_the_recipe_method_and_versions_are_in_the_report(make_job, folder)
     assert report["recipe"]["preset"] == "Q8_0"
     assert report["recipe"]["method"] == "nearest"
     assert report["versions"]["torch"] == torch.__version__
+
+
+def test_that_a_job_that_memory_cannot_hold_is_refused_with_numbers(make_job, folder, monkeypatch):
+    machine = Machine(Cpu("c", 2, 2), Space("Memory", 8 * 10**9, 10**8))
+    monkeypatch.setattr("app.worker.convert.look", lambda _: machine)
+    job = make_job()
+    with pytest.raises(NotEnoughSpace, match=r"at least \d+ MB of memory, and 100 MB are free"):
+        list(convert(job, folder))
+    assert not Path(job.target).parent.exists()
+
+
+def test_that_a_job_that_memory_may_not_hold_begins_with_a_note(make_job, folder, monkeypatch):
+    machine = Machine(Cpu("c", 2, 2), Space("Memory", 8 * 10**9, 5 * 10**8))
+    monkeypatch.setattr("app.worker.convert.look", lambda _: machine)
+    events = list(convert(make_job(), folder))
+    assert any(
+        isinstance(event, Note) and "more memory than is free" in event.text for event in events
+    )
+    assert isinstance(events[-1], Finished)
