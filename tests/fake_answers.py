@@ -273,7 +273,9 @@ def inspection(path: Path) -> dict[str, Any]:
             "fallbacks": [], "notes": [], "problem": None,
         }  # fmt: skip
 
-    small = choice("Q4_K_M", 5_027_000_000, 4.91, "small loss", "The usual choice.")
+    small = choice(
+        "Q4_K_M", 5_027_000_000, 4.91, "small loss, the usual choice", "The usual choice."
+    )
     small["fallbacks"] = [
         {"tensor": f"blk.{layer}.ffn_down.weight", "wanted": "Q4_K", "encoding": "Q5_0",
          "extra_bytes": 1_300_000} for layer in range(3)

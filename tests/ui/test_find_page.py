@@ -246,6 +246,7 @@ def test_that_models_on_this_computer_are_listed_and_lead_to_the_form(filled, qt
     qtbot.waitUntil(lambda: keys(shown) == [str(folder)])
     shown.list.choose(str(folder))
     assert shown.local.name.text() == "Tiny-1B"
+    shown.places["favourites"].click()  # it stays in sight, and works
     with qtbot.waitSignal(shown.context.desk.page_wanted) as wanted:
         shown.local.convert.click()
     assert wanted.args == ["convert", str(folder)]

@@ -213,6 +213,8 @@ class ConvertPage(Page):
     def _show_fit(self, choice: FormatChoice) -> None:
         problem = self.fits.problem
         trouble = f"{problem.title} {problem.hint}".strip() if problem else ""
+        if self.fits.is_busy and not self.fits.found:
+            trouble = self.tr("Working out whether it runs here")
         self.notes.show_fit(self.formats.fit(choice.preset), trouble)
 
     @Slot(bool)

@@ -152,7 +152,7 @@ class FindPage(Page):
         column = QVBoxLayout(holder)
         column.setContentsMargins(0, 0, 12, 0)
         self.local = ChosenLocal()
-        self.local.convert_wanted.connect(self.primary)
+        self.local.convert_wanted.connect(partial(self.context.desk.open, "convert"))
         column.addWidget(self.local, 1)
         column.addWidget(self.details)
         self.area = QScrollArea(widgetResizable=True)

@@ -13,7 +13,8 @@ from app.ui.widgets.text import ElidedLabel, label
 class ChosenLocal(QWidget):
     """Name and place of a local model, and the one thing to do with it."""
 
-    convert_wanted = Signal()
+    convert_wanted = Signal(str)
+    """Path of the model."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,7 +28,7 @@ class ChosenLocal(QWidget):
         self._path = ElidedLabel(role="secondary", mode=Qt.TextElideMode.ElideMiddle)
         self._path.setAlignment(centre)
         self.convert = Button(self.tr("Convert this"), "primary")
-        self.convert.clicked.connect(self.convert_wanted)
+        self.convert.clicked.connect(lambda: self.convert_wanted.emit(self._path.text()))
         column = QVBoxLayout(self)
         column.setSpacing(8)
         column.addStretch(2)

@@ -43,9 +43,9 @@ from app.ui.widgets.fit_mark import ORDER, fit_text, fit_tip, paint_fit
 
 _ROW = 38
 _FORMAT, _SIZE, _SHARE, _BITS, _QUALITY, _FIT = range(6)
-_WIDTHS = {_FORMAT: 196, _SIZE: 84, _SHARE: 142, _BITS: 64, _QUALITY: 184}
+_WIDTHS = {_FORMAT: 190, _SIZE: 84, _SHARE: 136, _BITS: 60, _QUALITY: 208}
 _NARROW = 900
-"""Below this width the share of the original is left out; the size says nearly the same."""
+"""Below this width the share and the bits are left out; the size says nearly the same."""
 
 
 _WORTH_MAKING = 0.8
@@ -277,7 +277,8 @@ class FormatTable(QTableView):
     @override
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self.setColumnHidden(_SHARE, self.width() < _NARROW)
+        for column in (_SHARE, _BITS):
+            self.setColumnHidden(column, self.width() < _NARROW)
 
     @Slot(QModelIndex, QModelIndex)
     def _on_current(self, _current: QModelIndex, _previous: QModelIndex) -> None:

@@ -39,6 +39,8 @@ class StatusLine(QFrame):
         self.memory.setText(
             self.tr("Memory {} of {} free").format(free, words.memory(machine.memory.total))
         )
+        # Grows and never shrinks: what stands beside it must not move with every reading.
+        self.memory.setMinimumWidth(max(self.memory.minimumWidth(), self.memory.sizeHint().width()))
         self.card.setVisible(bool(machine.cards))
         if machine.cards:
             first = machine.cards[0]
