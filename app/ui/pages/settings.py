@@ -42,6 +42,8 @@ _LICENCES = (
     ("tokenizers", "Tokenizers", "Apache-2.0"),
     ("safetensors", "Safetensors", "Apache-2.0"),
     ("psutil", "psutil", "BSD-3-Clause"),
+    ("httpx2", "HTTPX", "BSD-3-Clause"),
+    ("nvidia-ml-py", "NVIDIA NVML bindings", "BSD-3-Clause"),
 )
 
 
@@ -181,7 +183,10 @@ class SettingsPage(Page):
         text.addWidget(label(self.tr("Makes a language model fit your own computer."), "quiet"))
         text.addWidget(
             label(
-                self.tr("Apache-2.0. Nothing leaves this computer: no account, no tracking."),
+                self.tr(
+                    "Apache-2.0. No account, no tracking; only finding and downloading models "
+                    "uses the network."
+                ),
                 "secondary",
             )
         )
