@@ -66,7 +66,6 @@ def conversion_needs(
     speeds: Speeds | None = None,
     *,
     device: str = "cpu",
-    threads: int = 0,
 ) -> ConversionNeeds:
     """What one conversion takes at its peak.
 
@@ -74,12 +73,11 @@ def conversion_needs(
         plan: The result.
         source_bytes: Bytes of the tensors that are read.
         target: The file or folder that is written; its disk counts.
-        machine: The computer.
+        machine: The computer, with as many threads as the job may use.
         speeds: What was measured, for the time.
         device: Where the encoding is computed, "cpu" or "cuda:0".
-        threads: Threads of the job; 0 means all that the processor has.
     """
-    threads = threads or max(1, machine.cpu.threads)
+    threads = max(1, machine.cpu.threads)
     rows = [tensor.shape[-1] for tensor in plan.tensors if tensor.shape]
     slice_bytes = 4 * max(SLICE_WEIGHTS, *rows)
     lines = sum(tensor.weights // SLICE_WEIGHTS + 1 for tensor in plan.tensors)

@@ -52,6 +52,12 @@ class FitCommand(Command):
         parser.add_argument(
             "--experts-in-memory", action="store_true", help="keep a mixture's experts off the GPU"
         )
+        parser.add_argument(
+            "--measure",
+            action="store_true",
+            help="load the .gguf file in the llama.cpp that is installed here, and correct the "
+            "estimates of this computer by what it takes",
+        )
         parser.add_argument("--on", default="", help='another computer, such as "RTX 4090 + 64 GB"')
 
     @override
@@ -70,6 +76,9 @@ class FitCommand(Command):
         )
         machine = _machine(args.on)
         measured = None if machine.simulated else MeasuredFits()
+        if args.measure:
+            _measure(checkpoint, machine, options)
+            measured = MeasuredFits()
         fits = fits_of(checkpoint, machine, options, measured)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
@@ -107,6 +116,18 @@ def _machine(name: str) -> Machine:
     from app.devices import look, measure
 
     return measure(look(Path.cwd()))
+
+
+def _measure(checkpoint: Checkpoint, machine: Machine, options: FitOptions) -> None:
+    from app.advisor.load import measure_load
+    from app.advisor.measured import MeasuredFits
+    from app.models.gguf_file import GgufFile
+
+    if not isinstance(checkpoint, GgufFile):
+        raise Unsupported(
+            "Only a .gguf file can be loaded and measured.", "Convert the model first."
+        )
+    measure_load(checkpoint, machine, options, MeasuredFits())
 
 
 def _describe(machine: Machine, options: FitOptions) -> str:

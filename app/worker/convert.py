@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.advisor.conversion import check_memory, conversion_needs
@@ -115,13 +115,10 @@ def _check_memory(work: Work) -> Iterator[Note]:
     Raises:
         NotEnoughSpace: There is less free memory than the job takes at the least.
     """
+    machine = look(Path.cwd())
+    machine = replace(machine, cpu=replace(machine.cpu, threads=work.threads))
     needs = conversion_needs(
-        work.plan,
-        work.source.nbytes,
-        work.target,
-        look(Path.cwd()),
-        device=work.job.device,
-        threads=work.threads,
+        work.plan, work.source.nbytes, work.target, machine, device=work.job.device
     )
     check_memory(needs)
     if needs.memory > needs.memory_free:
