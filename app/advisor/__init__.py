@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from app.advisor.assess import assess
-from app.advisor.conversion import ConversionNeeds, Speeds, check_memory, conversion_needs
+from app.advisor.conversion import ConversionNeeds, check_memory, conversion_needs
 from app.advisor.demand import Demand, Layer, demand_of_checkpoint, demand_of_plan, make_demand
-from app.advisor.formats import AS_IT_IS, fits_of
+from app.advisor.formats import AS_IT_IS, costs_of, fits_of
 from app.advisor.measured import Kind, Load, MeasuredFits
 from app.advisor.memory import CACHE_TYPES
+from app.advisor.speeds import MeasuredSpeeds
 
 __all__ = [
     "AS_IT_IS",
@@ -18,10 +19,11 @@ __all__ = [
     "Layer",
     "Load",
     "MeasuredFits",
-    "Speeds",
+    "MeasuredSpeeds",
     "assess",
     "check_memory",
     "conversion_needs",
+    "costs_of",
     "demand_of_checkpoint",
     "demand_of_plan",
     "fits_of",

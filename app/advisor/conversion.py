@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.advisor.memory import MIB
+from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import NotEnoughSpace
 from app.core.files import free_bytes
 from app.core.machine import Machine
@@ -20,17 +20,6 @@ _LEAST_PROGRAM, _PROGRAM = 300 * MIB, 450 * MIB  # the worker with PyTorch, befo
 _LEAST_COPIES, _COPIES = 3, 14
 _JOURNAL_BYTES = 64  # a line for each slice
 _CARD = 700 * MIB  # a graphics card's driver, and a few slices
-_SLOWEST = 1.3  # how much longer it may take than the sum of its parts
-
-
-@dataclass(frozen=True, slots=True)
-class Speeds:
-    """What was measured on this computer; empty or 0 where nothing was."""
-
-    encode: Mapping[str, float]
-    """Weights a second on one thread, by encoding; see `evaluation.speed`."""
-    disk: float = 0.0
-    """Bytes a second, reading and writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class ConversionNeeds:
     card: int
     """Memory of the graphics card; 0 where none takes part."""
     seconds: tuple[float, float] | None
-    """From and to; None where the speed was not measured."""
+    """From and to; None where nothing was converted here yet."""
 
     @property
     def problem(self) -> str:
@@ -63,7 +52,7 @@ def conversion_needs(
     source_bytes: int,
     target: Path,
     machine: Machine,
-    speeds: Speeds | None = None,
+    speeds: MeasuredSpeeds | None = None,
     *,
     device: str = "cpu",
 ) -> ConversionNeeds:
@@ -74,7 +63,7 @@ def conversion_needs(
         source_bytes: Bytes of the tensors that are read.
         target: The file or folder that is written; its disk counts.
         machine: The computer, with as many threads as the job may use.
-        speeds: What was measured, for the time.
+        speeds: Earlier conversions, for the time.
         device: Where the encoding is computed, "cpu" or "cuda:0".
     """
     threads = max(1, machine.cpu.threads)
@@ -88,7 +77,7 @@ def conversion_needs(
         memory_least=_LEAST_PROGRAM + threads * slice_bytes * _LEAST_COPIES,
         memory_free=machine.memory.free,
         card=0 if device == "cpu" else _CARD,
-        seconds=_seconds(plan, source_bytes, threads, speeds) if speeds else None,
+        seconds=speeds.seconds(device, plan.preset, source_bytes) if speeds else None,
     )
 
 
@@ -104,21 +93,3 @@ def check_memory(needs: ConversionNeeds) -> None:
             f"{size(needs.memory_free)} are free.",
             "Close other programs or use fewer threads, and try again.",
         )
-
-
-def _seconds(
-    plan: Plan, source_bytes: int, threads: int, speeds: Speeds
-) -> tuple[float, float] | None:
-    """Reading, computing and writing overlap, at best entirely.
-
-    Encodings without a speed of their own (F16, F32) are copied as fast as the disk goes.
-    """
-    if speeds.disk <= 0 or not speeds.encode:
-        return None
-    computing = sum(
-        tensor.weights / speeds.encode[tensor.encoding] / threads
-        for tensor in plan.tensors
-        if speeds.encode.get(tensor.encoding, 0) > 0
-    )
-    moving = (source_bytes + plan.total_bytes) / speeds.disk
-    return max(computing, moving), (computing + moving) * _SLOWEST

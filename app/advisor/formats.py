@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from app.advisor.assess import assess
+from app.advisor.conversion import conversion_needs
 from app.advisor.demand import demand_of_checkpoint, demand_of_plan
 from app.advisor.measured import MeasuredFits
+from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import AppError
-from app.core.fit import Fit, FitOptions, FitWord
+from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.recipe import Recipe
 from app.formats import FORMATS
@@ -46,3 +50,19 @@ def fits_of(
         stored = assess(demand_of_checkpoint(checkpoint), machine, options, measured)
         fits = {AS_IT_IS: stored, **fits}
     return fits
+
+
+def costs_of(checkpoint: Checkpoint, machine: Machine) -> dict[str, ConversionCost]:
+    """What each preset takes to be made on this computer's processor, by its name."""
+    costs: dict[str, ConversionCost] = {}
+    speeds = MeasuredSpeeds()
+    for form in FORMATS.values():
+        try:
+            conversion = form.prepare(checkpoint)
+            plans = [conversion.plan(Recipe(preset.name)) for preset in form.presets]
+        except AppError:
+            continue
+        for plan in plans:
+            needs = conversion_needs(plan, checkpoint.nbytes, Path.cwd(), machine, speeds)
+            costs[plan.preset] = ConversionCost(needs.memory, needs.seconds)
+    return costs

@@ -1,7 +1,8 @@
 """`nibble fit MODEL`: does it run here, in which format, and how fast.
 
-With --json, one document: "model" (`core.model.ModelFacts`), "machine" (`core.machine.Machine`)
-and "fits", a `core.fit.Fit` for each format by its name. A GGUF file has one more, "as it is".
+With --json, one document: "model" (`core.model.ModelFacts`), "machine" (`core.machine.Machine`),
+"fits", a `core.fit.Fit` for each format by its name, and "costs", a `core.fit.ConversionCost` for
+each on this computer. A GGUF file has one more fit, "as it is".
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class FitCommand(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
-        from app.advisor import AS_IT_IS, MeasuredFits, fits_of
+        from app.advisor import AS_IT_IS, MeasuredFits, costs_of, fits_of
         from app.formats import find_preset
         from app.models.facts import model_facts
 
@@ -82,11 +83,13 @@ class FitCommand(Command):
         fits = fits_of(checkpoint, machine, options, measured)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
+        costs = {} if machine.simulated else costs_of(checkpoint, machine)
         facts = model_facts(checkpoint)
         document = {
             "model": asdict(facts),
             "machine": machine.to_json(),
             "fits": {name: fit.to_json() for name, fit in fits.items()},
+            "costs": {name: asdict(cost) for name, cost in costs.items()},
         }
         return Answer(f"{facts.name} on {_describe(machine, options)}\n\n{_text(fits)}", document)
 

@@ -113,3 +113,26 @@ class Fit:
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("not a fit") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionCost:
+    """What making a result takes, beside its place on the disk."""
+
+    memory: int
+    """Bytes at the peak."""
+    seconds: tuple[float, float] | None = None
+    """From and to; None where nothing was converted here yet."""
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> ConversionCost:
+        """Read what `dataclasses.asdict` made of one.
+
+        Raises:
+            ValueError: The fields are not those of a cost.
+        """
+        try:
+            seconds = fields["seconds"]
+            return cls(fields["memory"], (seconds[0], seconds[1]) if seconds else None)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ValueError("not a cost") from error

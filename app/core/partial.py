@@ -68,6 +68,11 @@ class PartialFile:
             self.close()
             raise
 
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier run has left pieces of it."""
+        return bool(self._done)
+
     def has(self, offset: int, length: int) -> bool:
         """Whether this piece was finished before and its bytes are still the ones written."""
         if offset not in self._done:

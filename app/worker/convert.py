@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.advisor.conversion import check_memory, conversion_needs
+from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import Unsupported
 from app.core.events import Event, Finished, Note, Progress
 from app.core.files import write_atomic
@@ -99,6 +100,7 @@ def _write(
     partial = PartialFile(work.target, work.plan.total_bytes, work.fingerprint)
     partial.open()
     with closing(partial):
+        clock, whole = time.monotonic(), not partial.is_resumed
         encoder = Encoder(work.method, work.job.device)
         pipeline = Pipeline(work.conversion, work.plan, encoder, work.threads)
         yield from stages.place("quantize", pipeline.run(partial))
@@ -106,6 +108,9 @@ def _write(
         tensors = yield from stages.place("verify", _verify(work, partial.path))
         mark.set(partial.path)
         partial.commit()
+        if whole:
+            seconds = time.monotonic() - clock
+            MeasuredSpeeds().add(work.job.device, work.plan.preset, work.source.nbytes, seconds)
     return tensors
 
 

@@ -18,6 +18,9 @@ from app.worker.work import Work
 
 log = logging.getLogger(__name__)
 
+_FAILURES = (AppError, RuntimeError, MemoryError)
+"""The last two are torch's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
@@ -36,15 +39,24 @@ def measure(work: Work) -> Generator[Event, None, Measured]:
         context = window_length(source.config)
         windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS, context=context)
         quality = yield from compare(source, result, windows, work.job.device)
+    except _FAILURES as error:
+        return Measured(notes=(yield from _explain(work, error)))
+    try:
         samples, why = yield from continue_prompts(source, result, tokenizer)
-    except AppError as error:
-        yield Note(error.title)
-        return Measured(notes=(error.title,))
-    except (RuntimeError, MemoryError) as error:  # torch's; the file is complete all the same
-        log.exception("the result could not be measured")
-        why = f"The loss could not be measured on {work.job.device}: {type(error).__name__}."
-        yield Note(why)
-        return Measured(notes=(why,))
+    except _FAILURES as error:
+        return Measured(quality, notes=(yield from _explain(work, error)))
     if why:
         yield Note(why)
     return Measured(quality, samples, (why,) if why else ())
+
+
+def _explain(work: Work, error: Exception) -> Generator[Event, None, tuple[str]]:
+    """Say what could not be measured; the file is complete all the same."""
+    if isinstance(error, AppError):
+        why = error.title
+    else:
+        log.error("the result could not be measured", exc_info=error)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        why = f"The loss could not be measured on {work.job.device} ({what})."
+    yield Note(why)
+    return (why,)

@@ -1,7 +1,7 @@
 import pytest
 from computers import GB, computer
 
-from app.advisor import Speeds, check_memory, conversion_needs
+from app.advisor import MeasuredSpeeds, check_memory, conversion_needs
 from app.core.errors import NotEnoughSpace
 from app.core.files import free_bytes
 from app.core.plan import Plan, PlannedTensor
@@ -48,13 +48,27 @@ def test_that_a_card_is_counted_where_it_takes_part(tmp_path):
     assert conversion_needs(LARGE, 1, tmp_path, machine, device="cuda:0").card > 0
 
 
-def test_that_time_comes_from_measured_speeds_alone(tmp_path):
-    machine = computer(16 * GB)  # 16 threads
+def test_that_time_comes_from_earlier_conversions_alone(tmp_path):
+    machine, speeds = computer(16 * GB), MeasuredSpeeds(tmp_path / "speeds.json")
     assert conversion_needs(LARGE, 10**9, tmp_path, machine).seconds is None
-    assert conversion_needs(LARGE, 10**9, tmp_path, machine, Speeds({})).seconds is None
-    speeds = Speeds({"Q4_K": 1e6, "Q6_K": 2e6}, disk=1e9)
-    computing = (4096 * 4096 / 1e6 + 4096 * 14336 / 2e6) / 16
-    moving = (10**9 + LARGE.total_bytes) / 1e9
-    low, high = conversion_needs(LARGE, 10**9, tmp_path, machine, speeds).seconds
-    assert low == pytest.approx(max(computing, moving))
-    assert high > computing + moving
+    assert conversion_needs(LARGE, 10**9, tmp_path, machine, speeds).seconds is None
+    speeds.add("cpu", "Q4_K_M", 2 * 10**9, 10.0)
+    again = MeasuredSpeeds(tmp_path / "speeds.json")
+    low, high = conversion_needs(LARGE, 10**9, tmp_path, machine, again).seconds
+    assert low < 5 < high
+    assert again.seconds("cuda:0", "Q4_K_M", 10**9) is None
+
+
+def test_that_another_preset_widens_the_range_and_a_short_job_says_nothing(tmp_path):
+    speeds = MeasuredSpeeds(tmp_path / "speeds.json")
+    speeds.add("cpu", "Q8_0", 10**7, 0.2)
+    assert speeds.seconds("cpu", "Q8_0", 10**9) is None
+    speeds.add("cpu", "Q8_0", 10**9, 4.0)
+    same, other = (speeds.seconds("cpu", name, 10**9) for name in ("Q8_0", "Q4_K_M"))
+    assert other[0] < same[0] < 4 < same[1] < other[1]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"cpu": 3}', b'{"cpu": {"Q8_0": "x"}}'])
+def test_that_a_damaged_memory_of_speeds_counts_as_none(tmp_path, content):
+    (tmp_path / "speeds.json").write_bytes(content)
+    assert MeasuredSpeeds(tmp_path / "speeds.json").seconds("cpu", "Q8_0", 1) is None

@@ -75,6 +75,7 @@ def test_that_a_model_goes_in_and_a_gguf_comes_out(tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert target.stat().st_size == report["bytes_after"] < report["bytes_before"] / 2
+    assert report["quality"], (report["notes"], done.stderr)
     assert report["quality"]["kl_mean"] > 0
     assert "Traceback" not in done.stderr
     listed = json.loads(nibble("jobs", "--json").stdout)
