@@ -216,6 +216,7 @@ class ConvertPage(Page):
         if self.fits.is_busy and not self.fits.found:
             trouble = self.tr("Working out whether it runs here")
         self.notes.show_fit(self.formats.fit(choice.preset), trouble)
+        self.target.show_cost(self.fits.costs.get(choice.preset))
 
     @Slot(bool)
     def _show_all(self, everything: bool) -> None:

@@ -10,6 +10,7 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core import words
+from app.core.fit import ConversionCost
 from app.ui.aside import Aside
 from app.ui.icons import Button, Picture
 from app.ui.target import Check, Target, check, free_name
@@ -28,6 +29,7 @@ class TargetField(QWidget):
         super().__init__(parent)
         self._target: Target | None = None
         self._check: Check | None = None
+        self._cost: ConversionCost | None = None
         self._aside = Aside(self)
         self._aside.answered.connect(self._show)
         self.edit = QLineEdit()
@@ -58,6 +60,11 @@ class TargetField(QWidget):
         layout.setSpacing(6)
         layout.addLayout(upper)
         layout.addLayout(lower)
+        self._decorate()
+
+    def show_cost(self, cost: ConversionCost | None) -> None:
+        """What the conversion takes beside the disk; None while that is not known."""
+        self._cost = cost
         self._decorate()
 
     @property
@@ -131,7 +138,19 @@ class TargetField(QWidget):
         text = self.tr("Needs {} of {} free").format(
             words.size(found.target.nbytes), words.size(found.free)
         )
-        return f"{text}  ·  {self.tr('the folder will be made')}" if found.makes_folder else text
+        parts = [text, *self._cost_parts()]
+        parts += [self.tr("the folder will be made")] if found.makes_folder else []
+        return "  ·  ".join(parts)
+
+    def _cost_parts(self) -> list[str]:
+        if self._cost is None:
+            return []
+        memory = self.tr("{} of memory").format(words.size(self._cost.memory))
+        if self._cost.seconds is None:
+            return [memory]
+        least, most = (words.duration(seconds) for seconds in self._cost.seconds)
+        time = self.tr("about {}").format(least if least == most else f"{least} to {most}")
+        return [time, memory]
 
     @Slot()
     def _ask(self) -> None:
