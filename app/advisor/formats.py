@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from app.advisor.assess import assess
@@ -12,6 +13,7 @@ from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import AppError
 from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
 from app.core.machine import Machine
+from app.core.plan import Plan
 from app.core.recipe import Recipe
 from app.formats import FORMATS
 from app.models.base import Checkpoint
@@ -21,28 +23,38 @@ AS_IT_IS = "as it is"
 """Stands for the model as it is stored, among the names of presets."""
 
 
+Plans = Mapping[str, Plan | AppError]
+"""What each preset would be made of, or why it cannot be."""
+
+
+def plans_of(checkpoint: Checkpoint) -> Plans:
+    """A plan for each preset, by its name; reads config and tokenizer once a format."""
+    plans: dict[str, Plan | AppError] = {}
+    for form in FORMATS.values():
+        try:
+            conversion = form.prepare(checkpoint)
+            plans |= {preset.name: conversion.plan(Recipe(preset.name)) for preset in form.presets}
+        except AppError as error:
+            plans |= {preset.name: error for preset in form.presets}
+    return plans
+
+
 def fits_of(
     checkpoint: Checkpoint,
     machine: Machine,
     options: FitOptions,
     measured: MeasuredFits | None = None,
+    plans: Plans | None = None,
 ) -> dict[str, Fit]:
     """A fit for each preset, by its name.
 
     A GGUF file comes first as it is, and so does a model that nothing can be made of.
     """
     fits: dict[str, Fit] = {}
-    for form in FORMATS.values():
-        try:
-            conversion = form.prepare(checkpoint)
-            plans = {preset.name: conversion.plan(Recipe(preset.name)) for preset in form.presets}
-        except AppError as error:
-            fits |= {
-                preset.name: Fit(FitWord.UNKNOWN, options, reason=error.title)
-                for preset in form.presets
-            }
-            continue
-        for name, plan in plans.items():
+    for name, plan in (plans or plans_of(checkpoint)).items():
+        if isinstance(plan, AppError):
+            fits[name] = Fit(FitWord.UNKNOWN, options, reason=plan.title)
+        else:
             fits[name] = assess(demand_of_plan(plan, checkpoint), machine, options, measured)
     if isinstance(checkpoint, GgufFile) or all(
         fit.word is FitWord.UNKNOWN for fit in fits.values()
@@ -52,17 +64,12 @@ def fits_of(
     return fits
 
 
-def costs_of(checkpoint: Checkpoint, machine: Machine) -> dict[str, ConversionCost]:
+def costs_of(plans: Plans, source_bytes: int, machine: Machine) -> dict[str, ConversionCost]:
     """What each preset takes to be made on this computer's processor, by its name."""
-    costs: dict[str, ConversionCost] = {}
     speeds = MeasuredSpeeds()
-    for form in FORMATS.values():
-        try:
-            conversion = form.prepare(checkpoint)
-            plans = [conversion.plan(Recipe(preset.name)) for preset in form.presets]
-        except AppError:
-            continue
-        for plan in plans:
-            needs = conversion_needs(plan, checkpoint.nbytes, Path.cwd(), machine, speeds)
-            costs[plan.preset] = ConversionCost(needs.memory, needs.seconds)
+    costs: dict[str, ConversionCost] = {}
+    for name, plan in plans.items():
+        if not isinstance(plan, AppError):
+            needs = conversion_needs(plan, source_bytes, Path.cwd(), machine, speeds)
+            costs[name] = ConversionCost(needs.memory, needs.seconds)
     return costs

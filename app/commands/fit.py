@@ -63,7 +63,7 @@ class FitCommand(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
-        from app.advisor import AS_IT_IS, MeasuredFits, costs_of, fits_of
+        from app.advisor import AS_IT_IS, MeasuredFits, costs_of, fits_of, plans_of
         from app.formats import find_preset
         from app.models.facts import model_facts
 
@@ -80,10 +80,11 @@ class FitCommand(Command):
         if args.measure:
             _measure(checkpoint, machine, options)
             measured = MeasuredFits()
-        fits = fits_of(checkpoint, machine, options, measured)
+        plans = plans_of(checkpoint)
+        fits = fits_of(checkpoint, machine, options, measured, plans)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
-        costs = {} if machine.simulated else costs_of(checkpoint, machine)
+        costs = {} if machine.simulated else costs_of(plans, checkpoint.nbytes, machine)
         facts = model_facts(checkpoint)
         document = {
             "model": asdict(facts),
