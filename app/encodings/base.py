@@ -67,8 +67,14 @@ class Encoding(ABC):
         """
 
     @abstractmethod
-    def encode(self, weight: Tensor) -> dict[str, Tensor]:
+    def encode(self, weight: Tensor, importance: Tensor | None = None) -> dict[str, Tensor]:
         """Store `weight` (..., in), float32 on any device, as nearly as this encoding can.
+
+        Args:
+            weight: The numbers.
+            importance: How much a squared error in each column counts: (in,), float32, not
+                negative, on the weight's device. None: all columns count alike. Encodings
+                without a choice to make do not look at it.
 
         Returns:
             Tensor by part name, on the weight's device, of the shapes that `layout` promises.

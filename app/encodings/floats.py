@@ -29,7 +29,7 @@ class _Float(Block):
         """The type in torch."""
 
     @override
-    def encode(self, weight: Tensor) -> dict[str, Tensor]:
+    def encode(self, weight: Tensor, importance: Tensor | None = None) -> dict[str, Tensor]:
         """Store `weight`; see the base class.
 
         Raises:
@@ -38,6 +38,7 @@ class _Float(Block):
         """
         import torch
 
+        del importance  # rounding a number by itself leaves no choice
         (part,) = self.layout(tuple(weight.shape))
         if weight.numel():
             top = max(abs(float(extreme)) for extreme in torch.aminmax(weight))

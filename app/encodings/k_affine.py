@@ -27,7 +27,12 @@ class _AffineK(GgmlBlock):
         """Bits of a weight's code."""
 
     @override
-    def encode_kernel(self, weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+    def encode_kernel(
+        self,
+        weights: NDArray[np.float32],
+        importance: NDArray[np.float32],
+        out: NDArray[np.uint8],
+    ) -> int:
         from app.encodings.kernels import k_affine
 
         return int(k_affine.encode(weights, self.code_bits, out))
@@ -39,7 +44,7 @@ class _AffineK(GgmlBlock):
         k_affine.decode(blocks, self.code_bits, out)
 
     @override
-    def encode_torch(self, weight: Tensor) -> Tensor:
+    def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import k_affine
 
         return k_affine.encode(weight, self.code_bits)

@@ -24,7 +24,12 @@ class Q6K(GgmlBlock):
     largest: ClassVar[float] = 32 * 128 * 65504.0
 
     @override
-    def encode_kernel(self, weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+    def encode_kernel(
+        self,
+        weights: NDArray[np.float32],
+        importance: NDArray[np.float32],
+        out: NDArray[np.uint8],
+    ) -> int:
         from app.encodings.kernels import k_signed
 
         return int(k_signed.encode(weights, out))
@@ -36,7 +41,7 @@ class Q6K(GgmlBlock):
         k_signed.decode(blocks, out)
 
     @override
-    def encode_torch(self, weight: Tensor) -> Tensor:
+    def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import k_signed
 
         return k_signed.encode(weight)

@@ -24,7 +24,12 @@ class Q80(GgmlBlock):
     largest: ClassVar[float] = 127 * 65504.0
 
     @override
-    def encode_kernel(self, weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+    def encode_kernel(
+        self,
+        weights: NDArray[np.float32],
+        importance: NDArray[np.float32],
+        out: NDArray[np.uint8],
+    ) -> int:
         from app.encodings.kernels import small_blocks
 
         return int(small_blocks.encode_bytes(weights, self.block, out))
@@ -36,7 +41,7 @@ class Q80(GgmlBlock):
         small_blocks.decode_bytes(blocks, self.block, out)
 
     @override
-    def encode_torch(self, weight: Tensor) -> Tensor:
+    def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import small_blocks
 
         return small_blocks.encode_bytes(weight)

@@ -37,7 +37,12 @@ class _SmallBlock(GgmlBlock):
         """The kind of grid."""
 
     @override
-    def encode_kernel(self, weights: NDArray[np.float32], out: NDArray[np.uint8]) -> int:
+    def encode_kernel(
+        self,
+        weights: NDArray[np.float32],
+        importance: NDArray[np.float32],
+        out: NDArray[np.uint8],
+    ) -> int:
         from app.encodings.kernels import small_blocks
 
         grid = self.grid
@@ -50,7 +55,7 @@ class _SmallBlock(GgmlBlock):
         small_blocks.decode(blocks, self.block, self.grid.bits, self.grid.affine, out)
 
     @override
-    def encode_torch(self, weight: Tensor) -> Tensor:
+    def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import small_blocks
 
         return small_blocks.encode(weight, self.grid.bits, affine=self.grid.affine)

@@ -63,14 +63,16 @@ class Ggml:
                     return cls(library)
         return None
 
-    def encode(self, weight: Tensor, encoding: Block) -> Tensor:
-        """The blocks of float32 `weight` (rows, in), flat."""
+    def encode(self, weight: Tensor, encoding: Block, importance: Tensor | None = None) -> Tensor:
+        """The blocks of float32 `weight` (rows, in), flat; `importance` is (in,)."""
         import torch
 
         rows, row = weight.shape
         blocks = torch.empty(encoding.nbytes((rows, row)), dtype=torch.uint8)
         source, target = weight.data_ptr(), blocks.data_ptr()
-        self._quantize(encoding.ggml_id, source, target, 0, rows, row, None)
+        columns = None if importance is None else importance.float().contiguous()
+        matrix = None if columns is None else columns.data_ptr()
+        self._quantize(encoding.ggml_id, source, target, 0, rows, row, matrix)
         return blocks
 
 

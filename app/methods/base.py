@@ -21,5 +21,10 @@ class Method(ABC):
         """Whether this method can fill `encoding`."""
 
     @abstractmethod
-    def quantize(self, weight: Tensor, encoding: Encoding) -> dict[str, Tensor]:
-        """Quantize float32 `weight` (..., in) into the parts of `encoding.layout`."""
+    def quantize(
+        self, weight: Tensor, encoding: Encoding, importance: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Quantize float32 `weight` (..., in) into the parts of `encoding.layout`.
+
+        `importance` is (in,), what a squared error in each column counts; see `Encoding.encode`.
+        """

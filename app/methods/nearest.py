@@ -1,7 +1,7 @@
 """Round to nearest: the baseline every other method has to beat.
 
 The encoding's own search finds the scales that bring each block nearest to its
-weights; no calibration data is looked at.
+weights, weighing errors by the importance of their columns where it is known.
 """
 
 from __future__ import annotations
@@ -29,5 +29,7 @@ class Nearest(Method):
         return True
 
     @override
-    def quantize(self, weight: Tensor, encoding: Encoding) -> dict[str, Tensor]:
-        return encoding.encode(weight)
+    def quantize(
+        self, weight: Tensor, encoding: Encoding, importance: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        return encoding.encode(weight, importance)

@@ -115,7 +115,7 @@ def test_that_floats_beyond_the_type_are_refused(name, fits, too_large):
 def test_that_torch_and_the_kernels_agree(encoding, kind):
     weight = ROWS[kind]
     blocks = blocks_of(encoding, weight)
-    there = encoding.encode_torch(weight.view(-1, encoding.block))
+    there = encoding.encode_torch(weight.view(-1, encoding.block), None)
     if encoding.block == 32:
         assert there.view(-1).equal(blocks.view(-1))
     here = error(weight, encoding.decode({"blocks": blocks}, tuple(weight.shape)))
@@ -127,13 +127,13 @@ def test_that_torch_and_the_kernels_agree(encoding, kind):
 @with_kernels
 def test_that_other_devices_are_as_careful(encoding):
     weight = torch.randn(2048)
-    assert encoding._encode_there(weight).numel() == encoding.nbytes((2048,))
+    assert encoding._encode_there(weight, None).numel() == encoding.nbytes((2048,))
     weight[1999] = 1e38
     with pytest.raises(Overflow):
-        encoding._encode_there(weight)
+        encoding._encode_there(weight, None)
     weight[1999] = torch.nan
     with pytest.raises(NotFinite):
-        encoding._encode_there(weight)
+        encoding._encode_there(weight, None)
 
 
 def test_that_more_bits_are_nearer():
