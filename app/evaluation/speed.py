@@ -48,7 +48,10 @@ class Ggml:
     """
 
     def __init__(self, library: Path) -> None:
-        self._quantize = ctypes.CDLL(str(library)).ggml_quantize_chunk
+        self.library = ctypes.CDLL(str(library))
+        self._requires_importance = self.library.ggml_quantize_requires_imatrix
+        self._requires_importance.restype = ctypes.c_bool
+        self._quantize = self.library.ggml_quantize_chunk
         self._quantize.restype = ctypes.c_size_t
         address, number = ctypes.c_void_p, ctypes.c_int64
         self._quantize.argtypes = [ctypes.c_int, address, address, number, number, number, address]
@@ -64,12 +67,17 @@ class Ggml:
         return None
 
     def encode(self, weight: Tensor, encoding: Block, importance: Tensor | None = None) -> Tensor:
-        """The blocks of float32 `weight` (rows, in), flat; `importance` is (in,)."""
+        """The blocks of float32 `weight` (rows, in), flat; `importance` is (in,).
+
+        Where ggml insists on importances and there are none, all columns count alike.
+        """
         import torch
 
         rows, row = weight.shape
         blocks = torch.empty(encoding.nbytes((rows, row)), dtype=torch.uint8)
         source, target = weight.data_ptr(), blocks.data_ptr()
+        if importance is None and self._requires_importance(encoding.ggml_id):
+            importance = torch.ones(row)
         columns = None if importance is None else importance.float().contiguous()
         matrix = None if columns is None else columns.data_ptr()
         self._quantize(encoding.ggml_id, source, target, 0, rows, row, matrix)

@@ -4,11 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from weight_rows import ordinary, weird
+from expectations import NOT_YET_WEIGHED, SAME_WITH, SAME_WITHOUT, SEARCHED_WITH
+from weight_rows import importances, ordinary, weighed, weird
 
 from app.encodings import BLOCK_BY_ID, ENCODINGS
 from app.encodings.base import NotFinite, Overflow
-from app.encodings.ggml_block import GgmlBlock
+from app.encodings.ggml_block import GgmlBlock, usable
 from app.encodings.kernels import warm_up
 
 every = pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
@@ -17,15 +18,19 @@ with_kernels = pytest.mark.parametrize("encoding", KERNELS.values(), ids=KERNELS
 
 ORDINARY = ordinary()
 ROWS = ORDINARY | weird()
+WEIGHED = weighed(ORDINARY)
 
 
-def blocks_of(encoding, weight):
-    return encoding.encode(weight)["blocks"]
+def blocks_of(encoding, weight, importance=None):
+    return encoding.encode(weight, importance)["blocks"]
 
 
-def error(weight, decoded):
-    norm = weight.double().norm()
-    return float((decoded.view(weight.shape).double() - weight).norm() / norm) if norm else 0.0
+def error(weight, decoded, importance=None):
+    """Relative root of the (weighted) mean square error."""
+    share = 1.0 if importance is None else importance.double().sqrt()
+    norm = (share * weight.double()).norm()
+    missed = (share * (decoded.view(weight.shape).double() - weight)).norm()
+    return float(missed / norm) if norm else 0.0
 
 
 @every
@@ -110,18 +115,61 @@ def test_that_floats_beyond_the_type_are_refused(name, fits, too_large):
         encoding.encode(torch.tensor([[too_large]]))
 
 
+def errors_here_and_there(encoding, weight, importance=None):
+    """With the kernels and with torch; and whether their blocks are the same."""
+    blocks = blocks_of(encoding, weight, importance)
+    columns = usable(importance, weight.shape[-1])
+    if columns is not None:
+        columns = columns.expand(weight.shape).reshape(-1, encoding.block)
+    there = encoding.encode_torch(weight.view(-1, encoding.block), columns)
+    here = error(weight, encoding.decode({"blocks": blocks}, tuple(weight.shape)), importance)
+    same = there.view(-1).equal(blocks.view(-1))
+    return here, error(weight, encoding.decode_torch(there), importance), same
+
+
 @with_kernels
 @pytest.mark.parametrize("kind", ROWS)
 def test_that_torch_and_the_kernels_agree(encoding, kind):
-    weight = ROWS[kind]
-    blocks = blocks_of(encoding, weight)
-    there = encoding.encode_torch(weight.view(-1, encoding.block), None)
-    if encoding.block == 32:
-        assert there.view(-1).equal(blocks.view(-1))
-    here = error(weight, encoding.decode({"blocks": blocks}, tuple(weight.shape)))
-    difference = abs(error(weight, encoding.decode_torch(there)) - here)
+    here, there, same = errors_here_and_there(encoding, ROWS[kind])
+    assert same or encoding.name not in SAME_WITHOUT
     # In weird rows many grids are equally good, and which one wins is a matter of rounding.
-    assert difference <= (1e-3 * here if kind in ORDINARY else 0.1 * here + 2**-10)
+    assert abs(there - here) <= (1e-3 * here if kind in ORDINARY else 0.1 * here + 2**-10)
+
+
+@with_kernels
+@pytest.mark.parametrize("kind", WEIGHED)
+def test_that_torch_and_the_kernels_agree_on_what_is_important(encoding, kind):
+    here, there, same = errors_here_and_there(encoding, *WEIGHED[kind])
+    assert same or encoding.name not in SAME_WITH
+    # A few heavy columns can outweigh the rest, so that fewer choices even out.
+    assert encoding.name in NOT_YET_WEIGHED or abs(there - here) <= 2e-3 * here
+
+
+@pytest.mark.parametrize("name", SEARCHED_WITH)
+def test_that_important_columns_are_nearer(name):
+    encoding = ENCODINGS[name]
+    for weight, importance in WEIGHED.values():
+        with_it, without = (
+            encoding.decode(encoding.encode(weight, some), tuple(weight.shape))
+            for some in (importance, None)
+        )
+        assert error(weight, with_it, importance) < error(weight, without, importance)
+
+
+@pytest.mark.parametrize("name", SEARCHED_WITH)
+def test_that_each_row_meets_the_same_importances(name):
+    encoding = ENCODINGS[name]
+    importance = importances()["log normal"]
+    weight = ROWS["normal"][:12]
+    whole = blocks_of(encoding, weight, importance)
+    rows = [blocks_of(encoding, row, importance) for row in weight.split([1, 4, 7])]
+    assert torch.cat(rows).equal(whole)
+    assert blocks_of(encoding, weight, 3 * importance).equal(whole)
+    there = encoding._encode_there(weight.view(-1), usable(importance, weight.shape[-1]))
+    agreed = encoding.decode({"blocks": there}, tuple(weight.shape))
+    ours = encoding.decode({"blocks": whole}, tuple(weight.shape))
+    here = error(weight, ours, importance)
+    assert error(weight, agreed, importance) == pytest.approx(here, rel=1e-3)
 
 
 @with_kernels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import torch
 from safetensors import safe_open
 
@@ -34,6 +36,32 @@ def ordinary() -> dict[str, torch.Tensor]:
         for name in ("embed_tokens", "layers.0.mlp.up_proj", "layers.7.self_attn.o_proj"):
             rows[name] = file.get_tensor(f"model.{name}.weight").float()[:1024]
     return rows
+
+
+def importances(columns: int = ROW) -> dict[str, torch.Tensor]:
+    """Importances of columns as calibration finds them, by name: mean squares of activations."""
+    some = torch.Generator().manual_seed(5)
+    chi_square = torch.randn(8, columns, generator=some).square().mean(0)
+    log_normal = torch.randn(columns, generator=some).mul(1.2).exp()
+    outliers = chi_square.clone()
+    outliers[torch.randperm(columns, generator=some)[: columns // 100 + 1]] *= 100
+    unseen = log_normal * (torch.rand(columns, generator=some) > 0.1)
+    return {
+        "chi square": chi_square,
+        "log normal": log_normal,
+        "outlier channels": outliers,
+        "unseen columns": unseen,
+    }
+
+
+def weighed(rows: dict[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Each of the weights with importances of one kind after the other, by both names."""
+    kinds = cycle(importances())
+    pairs = {}
+    for name, weight in rows.items():
+        kind = next(kinds)
+        pairs[f"{name}, {kind}"] = weight, importances(weight.shape[-1])[kind]
+    return pairs
 
 
 def weird() -> dict[str, torch.Tensor]:
