@@ -18,7 +18,6 @@ from app.formats import FORMATS
 from app.formats.base import Conversion
 from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
 from app.models.architectures import find_architecture
-from app.models.architectures.hyperparameters import dimensions_of_config
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import GgufValue
 from app.models.open import open_model
@@ -111,18 +110,14 @@ def empty_model(folder: Path, **config: Any) -> None:
         config: Replaces or adds to `SIZES`; `model_type` is needed.
     """
     settings = {**SIZES, **config}
-    architecture = find_architecture(settings)
-    dimensions = dimensions_of_config(architecture, settings)
     header: dict[str, Any] = {}
     end = 0
-    for rule in architecture.weights:
-        tied = rule.gguf == "output.weight" and settings.get("tie_word_embeddings")
-        for layer in range(0 if rule.optional or tied else dimensions.layers):
-            shape = [getattr(dimensions, field) for field in rule.shape]
-            name = rule.hf.format(i=layer)
-            if name not in header:
-                start, end = end, end + 2 * math.prod(shape)
-                header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    for weight in find_architecture(settings).weights(settings, ()):
+        for source in () if weight.optional else weight.sources:
+            if source.name not in header:
+                start, end = end, end + 2 * math.prod(source.shape)
+                shape, place = list(source.shape), [start, end]
+                header[source.name] = {"dtype": "BF16", "shape": shape, "data_offsets": place}
     data = json.dumps(header).encode()
     with (folder / "model.safetensors").open("wb") as file:
         file.write(len(data).to_bytes(8, "little") + data)

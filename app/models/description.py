@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from app.models.architectures import architecture_of_gguf, find_architecture
-from app.models.architectures.base import OUTPUT, Architecture, Dimensions, PlacedWeight
-from app.models.architectures.hyperparameters import (
-    dimensions_of_config,
-    dimensions_of_gguf,
-    is_tied,
+from app.models.architectures.base import (
+    OUTPUT,
+    ROPE_FACTORS,
+    Architecture,
+    Config,
+    Dimensions,
+    Source,
+    Weight,
+    check_shape,
+    refuse_unknown,
+    text_part,
 )
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
@@ -20,11 +28,15 @@ class Description:
     """What a checkpoint holds."""
 
     architecture: Architecture
+    config: Config
+    """Of the language model, in the form of config.json."""
     dimensions: Dimensions
     tied: bool
     """Whether the output layer is the embedding, used a second time."""
-    weights: tuple[PlacedWeight, ...]
-    """Without what is computed from the config."""
+    weights: tuple[Weight, ...]
+    """Without what is computed from the config; sources have their real shapes."""
+    stored: Mapping[str, str] = field(default_factory=dict)
+    """A folder's own name for each tensor of the language model."""
 
 
 def describe_folder(checkpoint: Checkpoint) -> Description:
@@ -34,12 +46,35 @@ def describe_folder(checkpoint: Checkpoint) -> Description:
         BadModelFile: Config and tensors are damaged or contradict each other.
         Unsupported: The model is of no known family.
     """
-    config = checkpoint.config
-    architecture = find_architecture(config)
-    dimensions = dimensions_of_config(architecture, config)
-    tied = is_tied(architecture, config)
-    weights = architecture.place(checkpoint.tensors, dimensions, tied=tied)
-    return Description(architecture, dimensions, tied, weights)
+    architecture = find_architecture(checkpoint.config)
+    config = text_part(checkpoint.config)
+    dimensions = architecture.dimensions(config)
+    stored = architecture.stored_names(checkpoint.tensors.keys())
+    weights = []
+    used: set[str] = set()
+    for weight in architecture.weights(config, stored.keys()):
+        if weight.optional and weight.sources[0].name not in stored:
+            continue
+        weights.append(_found(weight, stored, checkpoint))
+        used.update(source.name for source in weights[-1].sources)
+    tied = architecture.is_tied(config)
+    if tied:
+        used.add("lm_head.weight")
+    unknown = (stored_name for name, stored_name in stored.items() if name not in used)
+    refuse_unknown(architecture.title, unknown)
+    return Description(architecture, config, dimensions, tied, tuple(weights), stored)
+
+
+def _found(weight: Weight, stored: Mapping[str, str], checkpoint: Checkpoint) -> Weight:
+    """The weight with the shapes that the checkpoint has."""
+    sources = []
+    for source in weight.sources:
+        name = stored.get(source.name, source.name)
+        info = checkpoint.tensors.get(name)
+        check_shape(info, name, source.shape)
+        assert info is not None
+        sources.append(Source(source.name, info.shape))
+    return replace(weight, sources=tuple(sources))
 
 
 def describe_gguf(checkpoint: GgufFile) -> Description:
@@ -47,13 +82,40 @@ def describe_gguf(checkpoint: GgufFile) -> Description:
 
     Raises:
         BadModelFile: Metadata and tensors are damaged or contradict each other.
-        Unsupported: The model is of no known family.
+        Unsupported: The model is of no known family, or does not say enough of itself.
     """
-    metadata = {key: entry.value for key, entry in checkpoint.header.metadata.items()}
+    metadata: dict[str, Any] = {
+        key: entry.value for key, entry in checkpoint.header.metadata.items()
+    }
     tensors = checkpoint.tensors
     architecture = architecture_of_gguf(metadata)
-    embedding = tensors.get("token_embd.weight")
-    dimensions = dimensions_of_gguf(architecture, metadata, embedding.shape[0] if embedding else 0)
-    tied = OUTPUT not in tensors
-    weights = architecture.place(tensors, dimensions, tied=tied, convention="gguf")
-    return Description(architecture, dimensions, tied, weights)
+    has_divisors = ROPE_FACTORS in tensors
+    divisors = checkpoint.tensor(ROPE_FACTORS).tolist() if has_divisors else None
+    config = architecture.config(metadata, tensors, divisors)
+    weights = written_weights(architecture, config, checkpoint)
+    dimensions = architecture.dimensions(config)
+    return Description(architecture, config, dimensions, OUTPUT not in tensors, weights)
+
+
+def written_weights(
+    architecture: Architecture, config: Config, file: GgufFile
+) -> tuple[Weight, ...]:
+    """The tensors of a GGUF file that holds the model described by `config`.
+
+    Raises:
+        BadModelFile: One is missing or has another shape than it should.
+        Unsupported: There are tensors that this family does not have.
+    """
+    weights = []
+    known = set(architecture.computed(config))
+    for weight in architecture.weights(config, ()):
+        if weight.optional and weight.gguf not in file.tensors:
+            continue
+        check_shape(file.tensors.get(weight.gguf), weight.gguf, weight.shape)
+        weights.append(weight)
+        known.add(weight.gguf)
+    refuse_unknown(
+        architecture.title,
+        (name for name in file.tensors if name not in known and not name.startswith("rope_")),
+    )
+    return tuple(weights)

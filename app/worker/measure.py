@@ -34,7 +34,8 @@ class Measured:
 def measure(work: Work) -> Generator[Event, None, Measured]:
     """Measure the file that is in place. A model that cannot be run here is no failure."""
     try:
-        source, result = NamedWeights(work.source), NamedWeights(work.form.open(work.target))
+        source = NamedWeights(work.source)
+        result = NamedWeights(work.form.open(work.target), source.description)
         tokenizer = open_tokenizer(work.source)
         context = window_length(source.config)
         windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS, context=context)

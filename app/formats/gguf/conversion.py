@@ -18,10 +18,11 @@ from app.formats.base import Conversion
 from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
 from app.formats.gguf.metadata import recipe_metadata
 from app.formats.gguf.recipes import RECIPES, GgufRecipe, Shape, choose, is_quantizable
-from app.models.architectures.order import halves_to_neighbours
+from app.models.architectures.changes import AS_IS, Change
 from app.models.base import Checkpoint
 from app.models.description import Description
 from app.models.gguf_header import GgufValue
+from app.models.named_weights import StoredTensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,8 +35,8 @@ class Target:
     name: str
     shape: tuple[int, ...]
     sources: tuple[str, ...]
-    head: int = 0
-    """Rows of a head within which rows change places; 0: they do not."""
+    change: Change = AS_IS
+    """What happens to the sources on the way."""
     kept: str = "F32"
     """Encoding where it is no matrix of weights."""
     values: tuple[float, ...] = ()
@@ -98,17 +99,12 @@ class GgufConversion(Conversion):
         target = self._targets[tensor.name]
         if target.values:
             return torch.tensor([target.values], dtype=torch.float32)
-        rows = self._checkpoint.rows(tensor.sources[0], start, stop).to(torch.float32)
-        if not target.head:
-            return rows
-        if len(target.shape) == 1:
-            return halves_to_neighbours(rows[0], target.head)[None]
-        return halves_to_neighbours(rows, target.head)
+        sources = [StoredTensor(self._checkpoint, name) for name in tensor.sources]
+        return target.change.rows(sources, start, stop).to(torch.float32)
 
     @override
     def row_step(self, tensor: PlannedTensor) -> int:
-        target = self._targets[tensor.name]
-        return target.head if len(target.shape) > 1 and target.head else 1
+        return self._targets[tensor.name].change.together(tensor.shape)
 
     @override
     def source_bytes(self, tensor: PlannedTensor) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from app.core.errors import Unsupported
 from app.formats.gguf.conversion import GgufConversion, Target
 from app.formats.gguf.metadata import model_metadata
-from app.models.architectures.base import ROPE_FACTORS
-from app.models.architectures.hyperparameters import rope_of_config
 from app.models.base import Checkpoint
 from app.models.description import describe_folder
 from app.models.vocabulary import read_vocabulary
@@ -24,18 +22,22 @@ class FolderConversion(GgufConversion):
             BadModelFile: One of them is damaged.
             Unsupported: llama.cpp cannot run such a model, or it is quantized already.
         """
-        config = checkpoint.config
         _refuse_quantized(checkpoint)
         description = describe_folder(checkpoint)
         architecture, dimensions = description.architecture, description.dimensions
+        config = description.config
         vocabulary = read_vocabulary(checkpoint.path, config, dimensions.vocabulary)
         targets = [
-            Target(weight.gguf, weight.shape, (weight.hf,), weight.head)
+            Target(
+                weight.gguf,
+                weight.shape,
+                tuple(description.stored[source.name] for source in weight.sources),
+                weight.change,
+            )
             for weight in description.weights
         ]
-        divisors = rope_of_config(architecture, config).divisors(dimensions.head)
-        if divisors:
-            targets.append(Target(ROPE_FACTORS, (len(divisors),), (), values=tuple(divisors)))
+        for name, values in architecture.computed(description.config).items():
+            targets.append(Target(name, (len(values),), (), values=values))
         super().__init__(
             checkpoint,
             description,

@@ -8,7 +8,6 @@ from typing import Any
 
 from app.core.words import count
 from app.formats.gguf.header import Metadata, typed
-from app.models.architectures.hyperparameters import gguf_metadata
 from app.models.base import Checkpoint
 from app.models.description import Description
 from app.models.facts import model_facts
@@ -35,14 +34,16 @@ def model_metadata(
         Unsupported: llama.cpp cannot run a model like this.
     """
     architecture = description.architecture
-    weights = sum(checkpoint.tensors[weight.hf].weights for weight in description.weights)
+    names = {source.name for weight in description.weights for source in weight.sources}
+    weights = sum(checkpoint.tensors[description.stored[name]].weights for name in names)
+    described = architecture.metadata(description.config)
     entries: dict[str, Any] = {
         "general.architecture": architecture.gguf,
         "general.type": "model",
         "general.name": model_facts(checkpoint).name,
         "general.size_label": count(weights).replace(" ", ""),
         "general.license": _licence(checkpoint.path),
-        **gguf_metadata(architecture, checkpoint.config),
+        **{f"{architecture.gguf}.{key}": value for key, value in described.items()},
         **_tokenizer(vocabulary),
     }
     return {key: typed(value) for key, value in entries.items() if value not in {(), ""}}

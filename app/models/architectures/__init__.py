@@ -1,6 +1,6 @@
 """Architectures: the families of models that can be stored in another convention.
 
-A new family is a new file with an entry, listed in `ARCHITECTURES`.
+A new family is a new file in `families`, found by being there.
 """
 
 from __future__ import annotations
@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.core.discover import discover
 from app.core.errors import BadModelFile, Unsupported
 from app.models.architectures.base import Architecture, Config
-from app.models.architectures.llama import LLAMA
-from app.models.architectures.mistral import MISTRAL
-from app.models.architectures.qwen2 import QWEN2
-from app.models.architectures.qwen3 import QWEN3
-from app.models.architectures.smollm3 import SMOLLM3
 from app.models.source_file import shown
 
-ARCHITECTURES = (LLAMA, MISTRAL, QWEN2, QWEN3, SMOLLM3)
+ARCHITECTURES = tuple(found() for found in discover(f"{__name__}.families", Architecture).values())
 """Of several with the same GGUF name, the first one is taken for a GGUF file."""
 
 _SUPPORTED = ", ".join(architecture.title for architecture in ARCHITECTURES)
@@ -36,7 +32,7 @@ def find_architecture(config: Config) -> Architecture:
     for architecture in ARCHITECTURES:
         if any(name in architecture.classes for name in named):
             return architecture
-        if not named and model_type == architecture.model_type:
+        if not named and model_type in architecture.model_types:
             return architecture
     if not named and not isinstance(model_type, str):
         raise BadModelFile(

@@ -1,51 +1,166 @@
-"""The tensors of a decoder like Llama's, which most families share."""
+"""A decoder like Llama's, which most families share and change in places."""
 
 from __future__ import annotations
 
-from app.models.architectures.base import OUTPUT, Weight
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-_LAYER = "model.layers.{i}."
-_BLOCK = "blk.{i}."
+from typing_extensions import override
 
-#: Matrices of a layer: names without ending, rows, row length, and whether they are rotated.
-_MATRICES = (
-    ("self_attn.q_proj", "attn_q", "queries", "hidden", True),
-    ("self_attn.k_proj", "attn_k", "keys", "hidden", True),
-    ("self_attn.v_proj", "attn_v", "keys", "hidden", False),
-    ("self_attn.o_proj", "attn_output", "hidden", "queries", False),
-    ("mlp.gate_proj", "ffn_gate", "inner", "hidden", False),
-    ("mlp.up_proj", "ffn_up", "inner", "hidden", False),
-    ("mlp.down_proj", "ffn_down", "hidden", "inner", False),
+from app.core.tensor import TensorInfo
+from app.models.architectures.base import (
+    OUTPUT,
+    ROPE_FACTORS,
+    Architecture,
+    Config,
+    Dimensions,
+    Weight,
 )
+from app.models.architectures.changes import AS_IS, Change, Neighbours
+from app.models.architectures.hyperparameters import (
+    attention_metadata,
+    check_activation,
+    decoder_config,
+    dimensions_of_config,
+    epsilon,
+    size_metadata,
+)
+from app.models.architectures.rope import Rope
 
-#: GGUF names of the matrices that have a bias, in families that have some.
 QKV = frozenset({"attn_q", "attn_k", "attn_v"})
-ALL = frozenset(matrix[1] for matrix in _MATRICES)
-
-DECODER = (
-    Weight("model.embed_tokens.weight", "token_embd.weight", ("vocabulary", "hidden")),
-    Weight("model.norm.weight", "output_norm.weight", ("hidden",)),
-    Weight("lm_head.weight", OUTPUT, ("vocabulary", "hidden")),
-    Weight(_LAYER + "input_layernorm.weight", _BLOCK + "attn_norm.weight", ("hidden",)),
-    Weight(_LAYER + "post_attention_layernorm.weight", _BLOCK + "ffn_norm.weight", ("hidden",)),
-    *(
-        Weight(f"{_LAYER}{hf}.weight", f"{_BLOCK}{gguf}.weight", (rows, row), rotated)
-        for hf, gguf, rows, row, rotated in _MATRICES
-    ),
-)
-"""Embedding, norms and matrices; no biases."""
-
-HEAD_NORMS = tuple(
-    Weight(f"{_LAYER}self_attn.{x}_norm.weight", f"{_BLOCK}attn_{x}_norm.weight", ("head",))
-    for x in "qk"
-)
-"""Norms over each head of queries and keys."""
+ALL = QKV | {"attn_output", "ffn_gate", "ffn_up", "ffn_down"}
 
 
-def biases(of: frozenset[str], *, optional: bool) -> tuple[Weight, ...]:
-    """The biases of the matrices whose GGUF names are in `of`."""
-    return tuple(
-        Weight(f"{_LAYER}{hf}.bias", f"{_BLOCK}{gguf}.bias", (rows,), rotated, optional)
-        for hf, gguf, rows, _, rotated in _MATRICES
-        if gguf in of
-    )
+class Decoder(Architecture):
+    """Norm, attention, norm, gated feed-forward; the parts are methods to replace."""
+
+    pairs_neighbours: ClassVar[bool] = False
+    """Whether llama.cpp's rotary embedding turns elements 2j and 2j + 1 of a head together.
+
+    Then rows of queries and keys change places: Hugging Face turns j and j + head / 2, as llama.cpp
+    does for the other families.
+    """
+    biased: ClassVar[frozenset[str]] = frozenset()
+    """GGUF names of the matrices that have a bias."""
+    maybe_biased: ClassVar[frozenset[str]] = frozenset()
+    """Those that may have one."""
+    head_norms: ClassVar[bool] = False
+    """Whether there are norms over each head of queries and keys."""
+    activations: ClassVar[frozenset[str]] = frozenset({"silu", "swish"})
+    """What llama.cpp computes between the matrices of the feed-forward part."""
+    norm_change: ClassVar[Change] = AS_IS
+    """How weights of norms are stored."""
+
+    @override
+    def dimensions(self, config: Config) -> Dimensions:
+        return dimensions_of_config(config, self.defaults)
+
+    @override
+    def weights(self, config: Config, stored: Collection[str]) -> Iterator[Weight]:
+        size = self.dimensions(config)
+        yield from self.around(size, config)
+        for layer in range(size.layers):
+            yield from self.layer(layer, size, config, stored)
+
+    def around(self, size: Dimensions, config: Config) -> Iterator[Weight]:
+        """Embedding, last norm and output layer."""
+        embedding = (size.vocabulary, size.hidden)
+        yield Weight.of("token_embd.weight", "model.embed_tokens.weight", *embedding)
+        yield self.norm("output_norm.weight", "model.norm.weight", size.hidden)
+        if not self.is_tied(config):
+            yield Weight.of(OUTPUT, "lm_head.weight", *embedding)
+
+    def layer(
+        self, layer: int, size: Dimensions, config: Config, stored: Collection[str]
+    ) -> Iterator[Weight]:
+        """All tensors of a layer. `config` and `stored` are for families with several kinds."""
+        yield from self.norms(layer, size)
+        yield from self.attention(layer, size, config)
+        yield from self.feed_forward(layer, size, config, stored)
+
+    def norms(self, layer: int, size: Dimensions) -> Iterator[Weight]:
+        """The norms in front of attention and feed-forward."""
+        hf, gguf = f"model.layers.{layer}.", f"blk.{layer}."
+        yield self.norm(gguf + "attn_norm.weight", hf + "input_layernorm.weight", size.hidden)
+        after = hf + "post_attention_layernorm.weight"
+        yield self.norm(gguf + "ffn_norm.weight", after, size.hidden)
+
+    def attention(self, layer: int, size: Dimensions, config: Config) -> Iterator[Weight]:
+        """Projections of attention, and norms within it."""
+        del config
+        hf, gguf = f"model.layers.{layer}.self_attn.", f"blk.{layer}."
+        turned = Neighbours(size.head) if self.pairs_neighbours else AS_IS
+        hidden = size.hidden
+        yield from self.matrix(layer, "attn_q", hf + "q_proj", size.queries, hidden, change=turned)
+        yield from self.matrix(layer, "attn_k", hf + "k_proj", size.keys, hidden, change=turned)
+        yield from self.matrix(layer, "attn_v", hf + "v_proj", size.keys, hidden)
+        yield from self.matrix(layer, "attn_output", hf + "o_proj", hidden, size.queries)
+        if self.head_norms:
+            yield self.norm(gguf + "attn_q_norm.weight", hf + "q_norm.weight", size.head)
+            yield self.norm(gguf + "attn_k_norm.weight", hf + "k_norm.weight", size.head)
+
+    def feed_forward(
+        self, layer: int, size: Dimensions, config: Config, stored: Collection[str]
+    ) -> Iterator[Weight]:
+        """The gated feed-forward part."""
+        del config, stored
+        hf = f"model.layers.{layer}.mlp."
+        yield from self.matrix(layer, "ffn_gate", hf + "gate_proj", size.inner, size.hidden)
+        yield from self.matrix(layer, "ffn_up", hf + "up_proj", size.inner, size.hidden)
+        yield from self.matrix(layer, "ffn_down", hf + "down_proj", size.hidden, size.inner)
+
+    def norm(self, gguf: str, hf: str, *shape: int) -> Weight:
+        """A norm's weight."""
+        return Weight.of(gguf, hf, *shape, change=self.norm_change)
+
+    def matrix(
+        self, layer: int, gguf: str, hf: str, rows: int, row: int, *, change: Change = AS_IS
+    ) -> Iterator[Weight]:
+        """A matrix of a layer with its bias, if it has one."""
+        name = f"blk.{layer}.{gguf}"
+        yield Weight.of(f"{name}.weight", f"{hf}.weight", rows, row, change=change)
+        if gguf in self.biased | self.maybe_biased:
+            optional = gguf in self.maybe_biased
+            yield Weight.of(f"{name}.bias", f"{hf}.bias", rows, change=change, optional=optional)
+
+    @override
+    def metadata(self, config: Config) -> dict[str, Any]:
+        check_activation(config, self.activations, self.title)
+        size = self.dimensions(config)
+        return {
+            **size_metadata(size, config, self.defaults),
+            **attention_metadata(size),
+            "attention.layer_norm_rms_epsilon": epsilon(
+                config, "rms_norm_eps", self.defaults["rms_norm_eps"]
+            ),
+            "rope.dimension_count": size.head,
+            **self.rope(config).metadata(),
+        }
+
+    def rope(self, config: Config) -> Rope:
+        """The position embedding."""
+        return Rope.from_config(config, self.defaults["rope_theta"])
+
+    @override
+    def computed(self, config: Config) -> dict[str, tuple[float, ...]]:
+        divisors = self.rope(config).divisors(self.dimensions(config).head)
+        return {ROPE_FACTORS: tuple(divisors)} if divisors else {}
+
+    @override
+    def config(
+        self,
+        metadata: Mapping[str, Any],
+        tensors: Mapping[str, TensorInfo],
+        divisors: Sequence[float] | None,
+    ) -> Config:
+        config = decoder_config(self.gguf, metadata, tensors, divisors)
+        return {
+            "architectures": [self.classes[0]],
+            "model_type": self.model_types[0],
+            **config,
+            **self.more_config(config["num_hidden_layers"]),
+        }
+
+    def more_config(self, layers: int) -> dict[str, Any]:  # noqa: ARG002 - most have none
+        """Entries of config.json that a GGUF file does not hold, for so many layers."""
+        return {}
