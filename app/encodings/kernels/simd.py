@@ -193,6 +193,16 @@ def least(typing: Context, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def both(typing: Context, a: Any, b: Any) -> Any:
+    """Bits set in both."""
+
+    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+        return builder.and_(*args)
+
+    return INTS(a, b), code
+
+
+@intrinsic
 def bits_of(typing: Context, floats: Any) -> Any:
     """The bits of float32 numbers as int32."""
 
@@ -222,3 +232,15 @@ def stamp(typing: Context, floats: Any, mask: Any, number: Any) -> Any:
         return builder.or_(kept, args[2])
 
     return INTS(floats, mask, number), code
+
+
+@intrinsic
+def byte_of(typing: Context, ints: Any, place: Any) -> Any:
+    """The signed byte number `place`, 0 being the lowest, of each integer, as a float32."""
+
+    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+        up = builder.shl(args[0], args[1])
+        top = ir.Constant(INTS.lowered, [24] * WIDTH)
+        return builder.sitofp(builder.ashr(up, top), FLOATS.lowered)
+
+    return FLOATS(ints, place), code
