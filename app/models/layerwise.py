@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.core.errors import Unsupported
-from app.models.skeleton import LayerInputs, Skeleton, Weights, WeightSource, not_layerwise
+from app.models.blank_model import not_layerwise
+from app.models.skeleton import LayerInputs, Skeleton, Weights, WeightSource
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,16 +114,85 @@ def in_slices(
             place.give_up_device()
 
 
+class Observer(Protocol):
+    """Sees what a layer computes."""
+
+    def watch(self, layer: int, weights: Weights) -> AbstractContextManager[object]:
+        """Entered around each computation with a layer.
+
+        Args:
+            layer: Its number.
+            weights: By their names inside it, on the device that computes.
+        """
+
+    def keep(self) -> None:
+        """What was seen last is complete. What was not kept will be computed, and seen, again."""
+
+
+class _Nobody:
+    """Sees nothing."""
+
+    def watch(self, layer: int, weights: Weights) -> AbstractContextManager[object]:  # noqa: ARG002
+        return nullcontext()
+
+    def keep(self) -> None:
+        pass
+
+
+class Stream:
+    """The hidden states of all windows on their way through the layers of one model.
+
+    Args:
+        skeleton: The architecture.
+        source: Its weights; each layer is read once.
+        windows: Token ids, (windows, length), int64, on the host.
+        place: Where the layers are computed; embeddings are looked up on the host.
+
+    Raises:
+        Unsupported: The model cannot be run layer by layer.
+        BadModelFile: Weights are missing or have other shapes than the config says.
+    """
+
+    def __init__(
+        self, skeleton: Skeleton, source: WeightSource, windows: Tensor, place: Place
+    ) -> None:
+        self._skeleton = skeleton
+        self._source = source
+        self._place = place
+        self.hidden, self._inputs, self._one_by_one = _embed(skeleton, source, windows)
+
+    def advance(self, index: int, observer: Observer | None = None) -> Iterator[int]:
+        """Replace `hidden`, (windows, length, hidden size), by the output of one layer.
+
+        Yields:
+            How many windows were dealt with.
+        """
+        watched = observer or _Nobody()
+        place, inputs = self._place, self._inputs[index]
+        lent = Lent(self._skeleton.layer_weights(index, self._source), place)
+
+        def compute(start: int, stop: int) -> Tensor:
+            weights = lent.placed()
+            here = LayerInputs(moved(inputs.args, place.device), moved(inputs.kwargs, place.device))
+            states = moved(self.hidden[start:stop], place.device)
+            with watched.watch(index, weights):
+                return self._skeleton.layer(index, weights, states, here).cpu()
+
+        for start, stop, output in in_slices(len(self.hidden), self._at_once(), place, compute):
+            watched.keep()
+            self.hidden[start:stop] = output
+            yield stop - start
+
+    def _at_once(self) -> int:
+        """Windows that go through a layer together."""
+        tokens = _TOKENS_AT_ONCE if self._place.device == "cpu" else _TOKENS_ON_A_DEVICE
+        return 1 if self._one_by_one else max(1, tokens // self.hidden.shape[1])
+
+
 def run_layers(
     skeleton: Skeleton, sources: Sequence[WeightSource], windows: Tensor, place: Place
 ) -> Generator[Step, None, list[Tensor]]:
-    """Run every window through all layers, with each set of weights.
-
-    Args:
-        skeleton: The architecture that all `sources` share.
-        sources: Sets of weights; each layer is read once from each.
-        windows: Token ids, (windows, length), int64, on the host.
-        place: Where the layers are computed; embeddings are looked up on the host.
+    """Run every window through all layers, with each set of weights; see `Stream`.
 
     Yields:
         A step after each slice of windows; closing the generator drops everything.
@@ -129,25 +200,24 @@ def run_layers(
     Returns:
         The last layer's output by source, (windows, length, hidden), float32, on the host.
     """
-    states: list[Tensor] = []
-    inputs: list[LayerInputs] = []
-    for source in sources:
-        hidden, inputs = _embed(skeleton, source, windows)
-        states.append(hidden)
+    streams = [Stream(skeleton, source, windows, place) for source in sources]
     total = skeleton.layers * len(sources) * len(windows)
     done = 0
     for index in range(skeleton.layers):
-        for source, hidden in zip(sources, states, strict=True):
-            for count in _advance(skeleton, index, source, hidden, inputs[index], place):
+        for stream in streams:
+            for count in stream.advance(index):
                 done += count
                 yield Step(done, total, f"layer {index + 1} of {skeleton.layers}")
-    return states
+    return [stream.hidden for stream in streams]
 
 
 def _embed(
     skeleton: Skeleton, source: WeightSource, windows: Tensor
-) -> tuple[Tensor, list[LayerInputs]]:
-    """Hidden states in front of the first layer, and the layers' other inputs."""
+) -> tuple[Tensor, list[LayerInputs], bool]:
+    """Hidden states in front of the first layer, and the layers' other inputs.
+
+    The last value is whether those fit one window only, not several at once.
+    """
     import torch
 
     weights = skeleton.outer_weights(source)
@@ -155,34 +225,14 @@ def _embed(
     inputs: list[LayerInputs] = []
     for window in windows:
         hidden, these = skeleton.embed(weights, window[None])
+        if hidden.shape[:2] != (1, len(window)):
+            raise not_layerwise("its hidden states have a form of their own")
         if inputs and not _same(inputs, these):
             raise not_layerwise("its layers are given more of the text than the hidden states")
         states.append(hidden)
         inputs = these
-    return torch.cat(states), inputs
-
-
-def _advance(
-    skeleton: Skeleton,
-    index: int,
-    source: WeightSource,
-    hidden: Tensor,
-    inputs: LayerInputs,
-    place: Place,
-) -> Iterator[int]:
-    """Replace `hidden` by the output of one layer; yields how many windows were dealt with."""
-    tokens = _TOKENS_AT_ONCE if place.device == "cpu" else _TOKENS_ON_A_DEVICE
-    at_once = max(1, tokens // hidden.shape[1])
-    lent = Lent(skeleton.layer_weights(index, source), place)
-
-    def compute(start: int, stop: int) -> Tensor:
-        weights = lent.placed()
-        here = LayerInputs(moved(inputs.args, place.device), moved(inputs.kwargs, place.device))
-        return skeleton.layer(index, weights, moved(hidden[start:stop], place.device), here).cpu()
-
-    for start, stop, output in in_slices(len(hidden), at_once, place, compute):
-        hidden[start:stop] = output
-        yield stop - start
+    _, of_two = skeleton.embed(weights, windows[:1].expand(2, -1))
+    return torch.cat(states), inputs, not _same(inputs, of_two, broadcast=True)
 
 
 def moved(value: Any, device: str) -> Any:
@@ -198,18 +248,29 @@ def moved(value: Any, device: str) -> Any:
     return value
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values hold equal tensors in the same places."""
+def _same(one: Any, other: Any, *, broadcast: bool = False) -> bool:
+    """Whether two values hold equal tensors in the same places.
+
+    With `broadcast`, a tensor of `one` may also be a single row that stands for all of `other`'s.
+    """
     import torch
 
     if isinstance(one, LayerInputs):
-        return _same((one.args, one.kwargs), (other.args, other.kwargs))
+        pairs = (one.args, one.kwargs), (other.args, other.kwargs)
+        return _same(*pairs, broadcast=broadcast)
     if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+        if not isinstance(other, torch.Tensor):
+            return False
+        single = broadcast and one.ndim == other.ndim > 0 and len(one) == 1
+        return torch.equal(one.expand_as(other[:]) if single else one, other)
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(
+            _same(one[key], other[key], broadcast=broadcast) for key in one
+        )
     if isinstance(one, (list, tuple)):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(
+            _same(left, right, broadcast=broadcast) for left, right in zip(one, other, strict=True)
+        )
     return True  # options and caches: not computed from the text
 
 

@@ -7,32 +7,30 @@ one call, so a model of any size needs the memory of one of its layers.
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 from app.core.errors import BadModelFile, Unsupported
+from app.models.blank_model import blank_model, fill_buffers, find_layers, name_of, not_layerwise
+from app.models.transformers_names import Origin, ParameterNames
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Weights = dict[str, "Tensor"]
 """Tensor by its name within a piece of the model."""
 
-#: Keys of config.json that old checkpoints use for a field of today's config classes.
-_OLD_ROPE_KEYS = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct"}
+_CALL_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
+"""What modules raise that are not given everything they need; a full memory is none of them."""
 
-#: What the config classes and the modules raise for values that make no model.
-_CONFIG_ERRORS = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
+#: What layers of different families return around their hidden states.
+_ANSWERS: tuple[Callable[[Any], Any], ...] = (
+    lambda state: state,
+    lambda state: (state,),
+    lambda state: (state, None),
+    lambda state: (state, None, None),
 )
 
 
@@ -77,11 +75,15 @@ class Skeleton:
     """
 
     def __init__(self, config: Mapping[str, Any], max_layers: int = 10_000) -> None:
-        self.model = _modules(config, max_layers)
-        self._layers_name, self._layers = _find_layers(self.model)
-        self._embedding = _name_of(self.model, self.model.get_input_embeddings())
-        self._head = _name_of(self.model, self.model.get_output_embeddings())
-        _fill_buffers(self.model)
+        self.model = blank_model(config, max_layers)
+        self._layers_name, self._layers = find_layers(self.model)
+        self._embedding = name_of(self.model, self.model.get_input_embeddings())
+        self._head = name_of(self.model, self.model.get_output_embeddings())
+        unknown = fill_buffers(self.model)
+        self._stored = _stored_in_files(self.model)
+        self._computed = {name for name, _ in self.model.named_buffers()} - unknown
+        self._names: WeakKeyDictionary[WeightSource, ParameterNames] = WeakKeyDictionary()
+        self._answer = _ANSWERS[0]
 
     @property
     def layers(self) -> int:
@@ -100,24 +102,42 @@ class Skeleton:
 
     def all_weights(self, source: WeightSource) -> Weights:
         """Every weight of the model."""
-        return self._take(source, [name for name, _ in self._named()])
+        return self._take(source, list(self._stored))
 
     def outer_weights(self, source: WeightSource) -> Weights:
         """What is needed in front of the first layer: the embedding, mostly."""
-        return self._take(source, self._outside(but=self._head))
+        return self._take(source, self._outside(self._head))
 
     def head_weights(self, source: WeightSource) -> Weights:
         """What is needed behind the last layer: the final norm and the output matrix."""
-        return self._take(source, self._outside(but=self._embedding))
+        return self._take(source, self._outside(self._embedding))
+
+    def norm_weights(self, source: WeightSource) -> Weights:
+        """What is needed between the last layer and the output matrix."""
+        return self._take(source, self._outside(self._embedding, self._head))
 
     def layer_weights(self, index: int, source: WeightSource) -> Weights:
         """The weights and buffers of one decoder layer, by their names inside it."""
-        prefix = f"{self._layers_name}.{index}."
-        layer = self._layers[index]
-        names = [prefix + name for name, _ in layer.named_parameters(remove_duplicate=False)]
-        taken = self._take(source, names)
+        prefix = self.layer_prefix(index)
+        taken = self._take(source, [name for name in self._stored if name.startswith(prefix)])
         weights = {name.removeprefix(prefix): tensor for name, tensor in taken.items()}
-        return weights | dict(layer.named_buffers())
+        return dict(self._layers[index].named_buffers()) | weights
+
+    def layer_prefix(self, index: int) -> str:
+        """What the names of a layer's parameters begin with."""
+        return f"{self._layers_name}.{index}."
+
+    @property
+    def head(self) -> str:
+        """Name of the output matrix."""
+        return f"{self._head}.weight"
+
+    def origin(self, source: WeightSource, name: str) -> Origin | None:
+        """The tensors of `source` that the parameter `name`, or one it is tied to, is made of."""
+        if source not in self._names:
+            self._names[source] = ParameterNames(self.model, source.names)
+        names = self._names[source]
+        return next(filter(None, (names.origin(one) for one in self._same_as(name))), None)
 
     def embed(self, weights: Weights, tokens: Tensor) -> tuple[Tensor, list[LayerInputs]]:
         """Run everything in front of the first layer.
@@ -132,10 +152,22 @@ class Skeleton:
         Raises:
             Unsupported: The model changes the hidden states between its layers.
         """
+        first_failure: Exception | None = None
+        for answer in _ANSWERS:
+            self._answer = answer
+            try:
+                return self._recorded(weights, tokens)
+            except (*_CALL_ERRORS, Unsupported) as error:
+                first_failure = first_failure or error
+        if isinstance(first_failure, Unsupported):
+            raise first_failure
+        raise not_layerwise(f"its layers need more: {first_failure}") from first_failure
+
+    def _recorded(self, weights: Weights, tokens: Tensor) -> tuple[Tensor, list[LayerInputs]]:
         hidden: list[Tensor] = []
         inputs: list[LayerInputs] = []
 
-        def record(*args: Any, **kwargs: Any) -> Tensor:
+        def record(*args: Any, **kwargs: Any) -> Any:
             state = args[0] if args else kwargs.pop("hidden_states")
             if hidden and state is not hidden[0]:
                 raise not_layerwise("its layers are not a plain chain")
@@ -143,7 +175,7 @@ class Skeleton:
             inputs.append(LayerInputs(args[1:], kwargs))
             if len(inputs) == self.layers:
                 raise _Stop
-            return cast("Tensor", state)
+            return self._answer(state)
 
         try:
             self._call_around(record, weights, input_ids=tokens)
@@ -156,14 +188,17 @@ class Skeleton:
         import torch
         from torch.func import functional_call
 
-        with torch.no_grad():
-            output = functional_call(
-                self._layers[index],
-                weights,
-                (hidden, *inputs.args),
-                dict(inputs.kwargs),
-                tie_weights=False,
-            )
+        try:
+            with torch.no_grad():
+                output = functional_call(
+                    self._layers[index],
+                    weights,
+                    (hidden, *inputs.args),
+                    dict(inputs.kwargs),
+                    tie_weights=False,
+                )
+        except _CALL_ERRORS as error:
+            raise not_layerwise(f"layer {index} needs more: {error}") from error
         return cast("Tensor", output[0] if isinstance(output, tuple) else output)
 
     def logits(self, weights: Weights, hidden: Tensor) -> Tensor:
@@ -177,12 +212,33 @@ class Skeleton:
         Returns:
             (positions, vocabulary).
         """
+        return cast("Tensor", self._call_behind(weights, hidden).logits[0])
 
-        def substitute(*_args: Any, **_kwargs: Any) -> Tensor:
-            return hidden[None]
+    def head_inputs(self, weights: Weights, hidden: Tensor) -> Tensor:
+        """What the output matrix is multiplied with.
 
-        output = self._call_around(substitute, weights, inputs_embeds=hidden[None])
-        return cast("Tensor", output.logits[0])
+        Args:
+            weights: From `norm_weights`.
+            hidden: As in `logits`.
+
+        Returns:
+            (positions, hidden size).
+        """
+        inputs: list[Tensor] = []
+
+        def record(state: Tensor) -> Tensor:
+            inputs.append(state)
+            raise _Stop
+
+        head = self.model.get_submodule(self._head)
+        head.forward = record
+        try:
+            self._call_behind(weights, hidden)
+        except _Stop:
+            return inputs[0].flatten(0, -2)
+        finally:
+            del head.forward
+        raise not_layerwise("its output matrix is not used as a layer")
 
     def next_logits(self, weights: Weights, tokens: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Read `tokens` after those in `cache` and predict the next ones, all layers at once.
@@ -198,6 +254,14 @@ class Skeleton:
         inputs = {"input_ids": tokens, "past_key_values": cache, "use_cache": True}
         output = self._call(weights, {**inputs, "logits_to_keep": 1})
         return output.logits[:, -1], output.past_key_values
+
+    def _call_behind(self, weights: Weights, hidden: Tensor) -> Any:
+        """Call the model on `hidden`, (positions, hidden size), in the place of all layers."""
+
+        def substitute(*_args: Any, **_kwargs: Any) -> Any:
+            return self._answer(hidden[None])
+
+        return self._call_around(substitute, weights, inputs_embeds=hidden[None])
 
     def _call_around(self, stand_in: Any, weights: Weights, **inputs: Tensor) -> Any:
         """Call the model with `stand_in` in the place of every layer's own computation."""
@@ -216,135 +280,61 @@ class Skeleton:
         with torch.no_grad():
             return functional_call(self.model, weights, (), dict(inputs), tie_weights=False)
 
-    def _named(self) -> list[tuple[str, nn.Parameter]]:
-        return list(self.model.named_parameters(remove_duplicate=False))
+    def _outside(self, *but: str) -> list[str]:
+        """What is stored and belongs to no layer, without that of the modules `but`."""
+        inner = tuple(f"{module}." for module in (self._layers_name, *but))
+        return [name for name in self._stored if not name.startswith(inner)]
 
-    def _outside(self, but: str) -> list[str]:
-        """Names of the parameters that belong to no layer, without those of the module `but`."""
-        inner = (f"{self._layers_name}.", f"{but}.")
-        return [name for name, _ in self._named() if not name.startswith(inner)]
+    def _same_as(self, name: str) -> list[str]:
+        """`name`, and the names of the parameters that it is tied to."""
+        tied = self._stored[name]
+        return [name, *(other for other, tensor in self._stored.items() if tensor is tied)]
 
     def _take(self, source: WeightSource, names: list[str]) -> Weights:
+        """The parameters and buffers `names`, each tensor of `source` read once.
+
+        A buffer that `source` does not have, but that follows from the config, is left out.
+        """
         taken: Weights = {}
+        made: Weights = {}
         for name in names:
-            tensor = source.weight(self._stored(source, name))
-            wanted = self.model.get_parameter(name).shape
-            if tensor.shape != wanted:
+            origin = self.origin(source, name)
+            if origin is None:
+                if name in self._computed:
+                    continue
                 raise BadModelFile(
-                    f"The tensor {name} does not have the shape that the model's config promises.",
-                    "The files may belong to different models. Download the model again.",
-                    f"{tuple(tensor.shape)} instead of {tuple(wanted)}",
+                    f"The tensor {name} is missing from the model.",
+                    "The model may be incomplete. Download it again.",
                 )
+            if made.keys().isdisjoint(origin.parameters):
+                made |= self._made(origin, source)
+            tensor = next(made[one] for one in self._same_as(name) if one in made)
+            self._check_shape(name, tensor)
             taken[name] = tensor
         return taken
 
-    def _stored(self, source: WeightSource, name: str) -> str:
-        """Under which name `source` has a parameter: its own, or the one it is tied to."""
-        tied = self.model.get_parameter(name)
-        own_first = [name, *(other for other, parameter in self._named() if parameter is tied)]
-        for stored in own_first:
-            if stored in source.names:
-                return stored
-        raise BadModelFile(
-            f"The tensor {name} is missing from the model.",
-            "The model may be incomplete. Download it again.",
-        )
+    def _made(self, origin: Origin, source: WeightSource) -> Weights:
+        try:
+            return origin.read(self.model, source.weight)
+        except (IndexError, RuntimeError, ValueError) as error:
+            raise BadModelFile(
+                f"The tensors that {origin.parameters[0]} is made of do not fit together.",
+                "The model may be incomplete. Download it again.",
+                str(error),
+            ) from error
+
+    def _check_shape(self, name: str, tensor: Tensor) -> None:
+        wanted = self._stored[name].shape
+        if tensor.shape != wanted:
+            raise BadModelFile(
+                f"The tensor {name} does not have the shape that the model's config promises.",
+                "The files may belong to different models. Download the model again.",
+                f"{tuple(tensor.shape)} instead of {tuple(wanted)}",
+            )
 
 
-def _modules(config: Mapping[str, Any], max_layers: int) -> Any:
-    """The causal language model that `config` describes, on the meta device."""
-    quiet_transformers()
-    import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-
-    kind = config.get("model_type")
-    known_kind = isinstance(kind, str) and kind in CONFIG_MAPPING
-    if not known_kind or CONFIG_MAPPING[kind] not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise Unsupported(
-            f"Models of the type {kind!r} cannot be run here.",
-            "The result can be used, but its quality is not measured.",
-        )
-    config_class = CONFIG_MAPPING[kind]
-    try:
-        known = config_class(**_allowed(config_class, config))
-        if known.num_hidden_layers > max_layers:
-            raise ValueError(f"{known.num_hidden_layers} layers")
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(known, dtype=torch.float32).eval()
-    except (*_CONFIG_ERRORS, StrictDataclassError) as error:
-        raise BadModelFile(
-            "The model's config does not describe a model that can be run.",
-            "Download the model again.",
-            f"{type(error).__name__}: {error}",
-        ) from error
-
-
-def _allowed(config_class: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `config` that `config_class` itself declares, by today's names or older."""
-    from transformers import PreTrainedConfig
-
-    allowed = set(config_class.__dataclass_fields__) - set(PreTrainedConfig.__dataclass_fields__)
-    aliases = config_class.attribute_map
-    allowed |= {*aliases, *aliases.values(), *_OLD_ROPE_KEYS}
-    chosen = {key: config[key] for key in allowed & config.keys()}
-    if "pad_token_id" in allowed:
-        chosen["pad_token_id"] = None  # changes no number, but may lie outside of the vocabulary
-    return chosen
-
-
-def _find_layers(model: Any) -> tuple[str, Any]:
-    """The list of decoder layers and its name."""
-    from torch import nn
-
-    kinds = set(model._no_split_modules or ())
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and type(next(iter(module), None)).__name__ in kinds:
-            return name, module
-    raise not_layerwise("its layers were not found")
-
-
-def _name_of(model: Any, wanted: Any) -> str:
-    for name, module in model.named_modules():
-        if module is wanted:
-            return cast("str", name)
-    raise not_layerwise("it has no embedding or no output matrix")
-
-
-def _fill_buffers(model: Any) -> None:
-    """Give the buffers that no checkpoint stores (rotary frequencies) their numbers."""
-    import torch
-
-    for name, module in model.named_modules():
-        buffers = {key: b for key, b in module.named_buffers(recurse=False) if b.is_meta}
-        if not all(buffer.is_floating_point() for buffer in buffers.values()):
-            raise not_layerwise(f"{name} has a buffer of its own kind")
-        for key, buffer in buffers.items():
-            module._buffers[key] = torch.full_like(buffer, torch.nan, device="cpu")
-        if buffers:
-            with torch.no_grad():
-                model._init_weights(module)
-        if any(module.get_buffer(key).isnan().any() for key in buffers):
-            raise not_layerwise(f"{name} has a buffer that is not computed from the config")
-
-
-def not_layerwise(reason: str) -> Unsupported:
-    """An error to raise: `reason` is a clause about the model."""
-    return Unsupported(
-        "This kind of model cannot be run layer by layer.",
-        "The result can be used, but its quality is not measured.",
-        reason,
-    )
-
-
-def quiet_transformers() -> None:
-    """Make transformers importable without network, progress bars or chatter."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+def _stored_in_files(model: Any) -> Weights:
+    """Parameters and persistent buffers by name; tied ones are one object under many names."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    stored: Weights = model.state_dict() | parameters
+    return stored
