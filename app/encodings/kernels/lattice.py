@@ -18,7 +18,7 @@ Rows hold one number a lane. Tables have 32 numbers a row.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -26,13 +26,12 @@ from numba import njit
 from app.encodings.grids import Grid
 from app.encodings.kernels.simd import (
     below,
-    both,
+    bits_of,
     byte_of,
     floats_of,
     least,
     load,
     spread,
-    stamp,
     store,
     where,
 )
@@ -50,6 +49,30 @@ STAMP = np.int32(127)
 """The bits of an error that carry the number of a half."""
 LARGEST = np.int32(0x7FFFFFFF)
 F0, INFINITE = np.float32(0), np.float32(np.inf)
+
+
+class Search(NamedTuple):
+    """What is looked for in 32 groups of eight weights side by side, and what was found.
+
+    Arrays are of rows of 32 numbers, one a lane, and flat.
+    """
+
+    target: NDArray[np.float32]
+    """8 rows, one a coordinate."""
+    importance: NDArray[np.float32]
+    """8 rows."""
+    scale: NDArray[np.float32]
+    """1 row: what the values of the grid are multiplied by."""
+    error: NDArray[np.float32]
+    """1 row: the errors of the points found are added."""
+    products: NDArray[np.float32]
+    """1 row: the sums of importance * target * value are added."""
+    squares: NDArray[np.float32]
+    """1 row: the sums of importance * value**2 are added."""
+    halves: NDArray[np.int32]
+    """2 rows: the numbers of the points' first and second halves."""
+    quarters: NDArray[np.float32]
+    stamped: NDArray[np.int32]
 
 
 class Lattice(NamedTuple):
@@ -105,94 +128,76 @@ def lattice_of(grid: Grid) -> Lattice:
 
 
 @njit(nogil=True)
-def tabulate(
-    grid: Lattice,
-    target: NDArray[np.float32],
-    importance: NDArray[np.float32],
-    scale: NDArray[np.float32],
-    at: int,
-    quarters: NDArray[np.float32],
-) -> None:
+def new_search() -> Search:
+    """Room for a search."""
+    return Search(
+        np.zeros(8 * LANES, np.float32),
+        np.ones(8 * LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(LANES, np.float32),
+        np.zeros(2 * LANES, np.int32),
+        np.empty(4 * QUARTERS * LANES, np.float32),
+        np.empty(HALVES * LANES, np.int32),
+    )
+
+
+@njit(nogil=True)
+def tabulate(grid: Lattice, search: Search, at: int) -> None:
     """Fill four tables with the errors of all quarters of a point.
 
-    The error of a coordinate is importance * (target - scale * value)**2. `at` is the row of the
-    first coordinate. A quarter is two coordinates of three levels, or one of eight.
+    The error of a coordinate is importance * (target - scale * value)**2. A quarter is two
+    coordinates of three levels, or one of eight.
     """
-    values = grid.values
+    values, sink = grid.values, search.quarters
     for lane in range(0, LANES, 8):
-        s = load(scale, lane)
+        s = load(search.scale, lane)
+        s0, s1, s2 = s * spread(values[0]), s * spread(values[1]), s * spread(values[2])
         for quarter in range(4):
-            sink = quarter * QUARTERS * LANES + lane
-            if values.size == 3:
-                row = (at + 2 * quarter) * LANES + lane
-                x, w = load(target, row + LANES), load(importance, row + LANES)
-                s0, s1, s2 = (
-                    s * spread(values[0]),
-                    s * spread(values[1]),
-                    s * spread(values[2]),
-                )
-                e0, e1, e2 = (
-                    w * (x - s0) * (x - s0),
-                    w * (x - s1) * (x - s1),
-                    w * (x - s2) * (x - s2),
-                )
-                x, w = load(target, row), load(importance, row)
-                e = w * (x - s0) * (x - s0)
-                store(quarters, sink, e + e0)
-                store(quarters, sink + LANES, e + e1)
-                store(quarters, sink + 2 * LANES, e + e2)
-                e = w * (x - s1) * (x - s1)
-                store(quarters, sink + 3 * LANES, e + e0)
-                store(quarters, sink + 4 * LANES, e + e1)
-                store(quarters, sink + 5 * LANES, e + e2)
-                e = w * (x - s2) * (x - s2)
-                store(quarters, sink + 6 * LANES, e + e0)
-                store(quarters, sink + 7 * LANES, e + e1)
-                store(quarters, sink + 8 * LANES, e + e2)
-            else:
+            to = quarter * QUARTERS * LANES + lane
+            if values.size > 3:
                 row = (at + quarter) * LANES + lane
-                x, w = load(target, row), load(importance, row)
-                for level in range(8):
-                    miss = x - s * spread(values[level])
-                    store(quarters, sink + level * LANES, w * miss * miss)
+                x, w = load(search.target, row), load(search.importance, row)
+                for level in range(values.size):
+                    x0 = x - s * spread(values[level])
+                    store(sink, to + level * LANES, w * x0 * x0)
+                continue
+            row = (at + 2 * quarter + 1) * LANES + lane
+            x, w = load(search.target, row), load(search.importance, row)
+            x0, x1, x2 = x - s0, x - s1, x - s2
+            e0, e1, e2 = w * x0 * x0, w * x1 * x1, w * x2 * x2
+            row -= LANES
+            x, w = load(search.target, row), load(search.importance, row)
+            for level in range(3):
+                x0 = x - s * spread(values[level])
+                e = w * x0 * x0
+                store(sink, to + (3 * level) * LANES, e + e0)
+                store(sink, to + (3 * level + 1) * LANES, e + e1)
+                store(sink, to + (3 * level + 2) * LANES, e + e2)
 
 
 @njit(nogil=True)
-def join(rows: int, quarters: NDArray[np.float32], stamped: NDArray[np.int32]) -> None:
+def join(grid: Lattice, search: Search) -> None:
     """Add up the errors of the second halves and stamp them with their numbers."""
-    mask = spread(STAMP)
-    third, fourth = 2 * QUARTERS * LANES, 3 * QUARTERS * LANES
+    rows = 9 if grid.values.size == 3 else 8
+    kept = spread(~STAMP)
     for i in range(rows):
         for j in range(rows):
-            number = i * rows + j
-            name = spread(np.int32(number))
+            name = spread(np.int32(i * rows + j))
+            u, v = (2 * QUARTERS + i) * LANES, (3 * QUARTERS + j) * LANES
             for lane in range(0, LANES, 8):
-                error = load(quarters, third + i * LANES + lane) + load(
-                    quarters, fourth + j * LANES + lane
-                )
-                store(stamped, number * LANES + lane, stamp(error, mask, name))
+                error = load(search.quarters, u + lane) + load(search.quarters, v + lane)
+                to = (i * rows + j) * LANES + lane
+                store(search.stamped, to, bits_of(error) & kept | name)
 
 
 @njit(nogil=True)
-def nearest(
-    grid: Lattice,
-    quarters: NDArray[np.float32],
-    stamped: NDArray[np.int32],
-    error: NDArray[np.float32],
-    halves: NDArray[np.int32],
-) -> None:
-    """Find the point of the least error in every lane.
-
-    Args:
-        grid: The points.
-        quarters: Errors of the quarters, of which the first two are used.
-        stamped: Errors of the second halves, with their numbers.
-        error: Out: the least error is added.
-        halves: Out: the numbers of the first halves, then those of the second.
-    """
+def nearest(grid: Lattice, search: Search) -> None:
+    """Find the point of the least error in every lane, from the tables."""
+    quarters, stamped = search.quarters, search.stamped
     e0 = e1 = e2 = e3 = spread(INFINITE)
-    a0 = a1 = a2 = a3 = spread(np.int32(0))
-    b0 = b1 = b2 = b3 = spread(np.int32(0))
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = spread(np.int32(0))
     for i in range(grid.firsts.size):
         m0 = m1 = m2 = m3 = spread(LARGEST)
         for p in range(grid.starts[i], grid.starts[i + 1]):
@@ -201,8 +206,7 @@ def nearest(
             m1 = least(load(stamped, row + 8), m1)
             m2 = least(load(stamped, row + 16), m2)
             m3 = least(load(stamped, row + 24), m3)
-        a = spread(grid.firsts[i])
-        u, v = grid.upper[i], grid.lower[i]
+        a, u, v = spread(grid.firsts[i]), grid.upper[i], grid.lower[i]
         t = load(quarters, u) + load(quarters, v) + floats_of(m0)
         better = below(t, e0)
         e0, a0, b0 = where(better, t, e0), where(better, a, a0), where(better, m0, b0)
@@ -215,45 +219,44 @@ def nearest(
         t = load(quarters, u + 24) + load(quarters, v + 24) + floats_of(m3)
         better = below(t, e3)
         e3, a3, b3 = where(better, t, e3), where(better, a, a3), where(better, m3, b3)
-    mask = spread(STAMP)
-    store(error, 0, load(error, 0) + e0)
-    store(error, 8, load(error, 8) + e1)
-    store(error, 16, load(error, 16) + e2)
-    store(error, 24, load(error, 24) + e3)
-    store(halves, 0, a0)
-    store(halves, 8, a1)
-    store(halves, 16, a2)
-    store(halves, 24, a3)
-    store(halves, LANES, both(b0, mask))
-    store(halves, LANES + 8, both(b1, mask))
-    store(halves, LANES + 16, both(b2, mask))
-    store(halves, LANES + 24, both(b3, mask))
+    put(search, 0, e0, a0, b0)
+    put(search, 8, e1, a1, b1)
+    put(search, 16, e2, a2, b2)
+    put(search, 24, e3, a3, b3)
 
 
 @njit(nogil=True)
-def tally(
-    grid: Lattice,
-    target: NDArray[np.float32],
-    importance: NDArray[np.float32],
-    at: int,
-    halves: NDArray[np.int32],
-    sums: NDArray[np.float32],
-) -> None:
-    """Add the importance-weighted sums of q v, then of q q, over the values q of the points found.
+def put(search: Search, lane: int, error: Any, first: Any, second: Any) -> None:
+    """Store what eight lanes found."""
+    store(search.error, lane, load(search.error, lane) + error)
+    store(search.halves, lane, first)
+    store(search.halves, LANES + lane, second & spread(STAMP))
 
-    `at` is the row of the first coordinate; `halves` is spent.
-    """
+
+@njit(nogil=True)
+def tally(grid: Lattice, search: Search, at: int) -> None:
+    """Add the sums over the points found."""
+    levels = search.stamped  # of no more use
     for k in range(2 * LANES):
-        halves[k] = grid.packed[halves[k]]
+        levels[k] = grid.packed[search.halves[k]]
     for lane in range(0, LANES, 8):
-        qv, qq = load(sums, lane), load(sums, LANES + lane)
+        qv, qq = load(search.products, lane), load(search.squares, lane)
         for half in range(2):
-            levels = load(halves, half * LANES + lane)
+            packed = load(levels, half * LANES + lane)
             for i in range(grid.coordinates):
                 row = (at + half * grid.coordinates + i) * LANES + lane
-                q = byte_of(levels, spread(np.int32(24 - 8 * i)))
-                wq = load(importance, row) * q
-                qv = qv + wq * load(target, row)
+                q = byte_of(packed, i)
+                wq = load(search.importance, row) * q
+                qv = qv + wq * load(search.target, row)
                 qq = qq + wq * q
-        store(sums, lane, qv)
-        store(sums, LANES + lane, qq)
+        store(search.products, lane, qv)
+        store(search.squares, lane, qq)
+
+
+@njit(nogil=True)
+def find(grid: Lattice, search: Search, at: int) -> None:
+    """Find the nearest points of coordinates from row `at` on, and add up what they come to."""
+    tabulate(grid, search, at)
+    join(grid, search)
+    nearest(grid, search)
+    tally(grid, search, at)

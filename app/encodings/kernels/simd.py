@@ -1,39 +1,35 @@
 """Vectors of eight numbers, for loops that the compiler does not vectorise by itself.
 
-A `Floats` or `Ints` is one SIMD register with AVX2 and two with NEON or SSE; the compiler splits it
-as the processor needs. They have + - * among themselves, and the functions below. There are no
-checks: whoever loads and stores stays within the array.
+A vector of float32 or int32 is one SIMD register with AVX2 and two with NEON or SSE; the compiler
+splits it as the processor needs. Among themselves they have + - * (float32 also /, int32 also
+& | ^), and there are the functions below. Nothing is checked: who loads and stores stays within
+the array.
 
-    m = spread(F1)
-    for p in range(n):
-        m = least(m, load(a, 8 * p))
+    lowest = spread(np.float32(np.inf))
+    for row in range(rows):
+        lowest = least(lowest, load(table, 8 * row))
 """
 
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core.datamodel.models import PrimitiveModel
-from numba.core.typing import signature as typing_signature
+from numba.core.typing import signature as signature_of
 from numba.core.typing.templates import AbstractTemplate, infer_global
 from numba.extending import intrinsic, lower_builtin, register_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any
-
-    # What numba hands to the code of an intrinsic; it has no types.
-    Context = Any
-    Value = Any
 
 WIDTH = 8
 """Numbers in a vector."""
 
 FUSED = ("contract", "nsz")
-"""As for the loops of `lanes`: multiply and add may be fused, nothing reordered."""
+"""As in `lanes`: multiply and add may be fused, nothing is reordered."""
+
+INT = ir.IntType(32)
 
 
 class Vector(types.Type):  # type: ignore[misc]  # numba has no types
@@ -45,33 +41,33 @@ class Vector(types.Type):  # type: ignore[misc]  # numba has no types
         super().__init__(name=name)
 
 
-class FloatsType(Vector):
+class FloatVector(Vector):
     """Eight float32."""
 
     def __init__(self) -> None:
         super().__init__("Floats", types.float32, ir.FloatType())
 
 
-class IntsType(Vector):
+class IntVector(Vector):
     """Eight int32."""
 
     def __init__(self) -> None:
-        super().__init__("Ints", types.int32, ir.IntType(32))
+        super().__init__("Ints", types.int32, INT)
 
 
-class MaskType(Vector):
-    """Eight answers to a comparison."""
+class Mask(Vector):
+    """Eight answers to a question."""
 
     def __init__(self) -> None:
         super().__init__("Mask", types.boolean, ir.IntType(1))
 
 
-FLOATS, INTS, MASK = FloatsType(), IntsType(), MaskType()
+FLOATS, INTS, MASK = FloatVector(), IntVector(), Mask()
 
 
-@register_model(FloatsType)
-@register_model(IntsType)
-@register_model(MaskType)
+@register_model(FloatVector)
+@register_model(IntVector)
+@register_model(Mask)
 class VectorModel(PrimitiveModel):  # type: ignore[misc]
     """A vector is kept as it is computed with."""
 
@@ -79,168 +75,209 @@ class VectorModel(PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, kind.lowered)
 
 
-def _of_element(element: Any) -> Vector:
+@infer_global(operator.add)
+@infer_global(operator.sub)
+@infer_global(operator.mul)
+@infer_global(operator.truediv)
+@infer_global(operator.and_)
+@infer_global(operator.or_)
+@infer_global(operator.xor)
+class Arithmetic(AbstractTemplate):  # type: ignore[misc]
+    """The type of what an operator makes of two vectors."""
+
+    def generic(self, args: tuple[Any, ...], _: dict[str, Any]) -> Any:
+        """Both are of the same kind, and so is the result."""
+        if len(args) == 2 and args[0] == args[1] and isinstance(args[0], Vector):
+            return signature_of(args[0], *args)
+        return None
+
+
+def _lower(function: Callable[..., Any], kind: type[Vector], name: str, **flags: Any) -> None:
+    """Compute an operator by the instruction of that name."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return getattr(builder, name)(*args, **flags)
+
+    lower_builtin(function, kind, kind)(emit)
+
+
+for _symbol in ("add", "sub", "mul"):
+    _lower(getattr(operator, _symbol), FloatVector, "f" + _symbol, flags=FUSED)
+    _lower(getattr(operator, _symbol), IntVector, _symbol)
+_lower(operator.truediv, FloatVector, "fdiv", flags=FUSED)
+for _symbol in ("and_", "or_", "xor"):
+    _lower(getattr(operator, _symbol), IntVector, _symbol)
+_lower(operator.xor, Mask, "xor")
+_lower(operator.and_, Mask, "and_")
+
+
+def _kind_of(element: Any) -> Vector:
     return FLOATS if element == types.float32 else INTS
 
 
-def _address(context: Context, builder: Value, kind: Any, array: Value, at: Value) -> Value:
+def _constant(number: int) -> ir.Constant:
+    return ir.Constant(INTS.lowered, [number] * WIDTH)
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     """A pointer to the vector that starts with element `at`."""
     data = context.make_array(kind)(context, builder, array).data
-    lowered = _of_element(kind.dtype).lowered
-    return builder.bitcast(builder.gep(data, [at]), lowered.as_pointer())
+    return builder.bitcast(builder.gep(data, [at]), _kind_of(kind.dtype).lowered.as_pointer())
 
 
 @intrinsic
-def load(typing: Context, array: Any, at: Any) -> Any:
-    """The vector of elements at .. at + 8 of a contiguous array."""
-    kind = _of_element(array.dtype)
+def load(_: Any, array: Any, at: Any) -> Any:  # noqa: ARG001
+    """Elements at .. at + 8 of a contiguous array."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.load(_address(context, builder, signature.args[0], *args), align=4)
 
-    return kind(array, types.intp), code
+    return _kind_of(array.dtype)(array, types.intp), emit
 
 
 @intrinsic
-def store(typing: Context, array: Any, at: Any, vector: Any) -> Any:
-    """Write a vector to elements at .. at + 8 of a contiguous array."""
+def store(_: Any, array: Any, at: Any, vector: Any) -> Any:  # noqa: ARG001
+    """Write elements at .. at + 8 of a contiguous array."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         address = _address(context, builder, signature.args[0], *args[:2])
         builder.store(args[2], address, align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, vector), code
+    return types.void(array, types.intp, vector), emit
 
 
 @intrinsic
-def spread(typing: Context, value: Any) -> Any:
-    """The vector that holds a float32 or an int32 eight times."""
-    kind = _of_element(value)
+def spread(_: Any, number: Any) -> Any:
+    """A float32 or an int32, eight times."""
+    kind = _kind_of(number)
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        lane = ir.Constant(ir.IntType(32), 0)
-        one = builder.insert_element(ir.Constant(kind.lowered, ir.Undefined), args[0], lane)
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-        return builder.shuffle_vector(one, one, everywhere)
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        empty = ir.Constant(kind.lowered, ir.Undefined)
+        one = builder.insert_element(empty, args[0], ir.Constant(INT, 0))
+        return builder.shuffle_vector(one, one, _constant(0))
 
-    return kind(kind.element), code
-
-
-@infer_global(operator.add)
-@infer_global(operator.sub)
-@infer_global(operator.mul)
-class Arithmetic(AbstractTemplate):  # type: ignore[misc]
-    """The type of a + b, a - b and a * b."""
-
-    def generic(self, args: tuple[Any, ...], kws: dict[str, Any]) -> Any:
-        """Both of the same kind, and so is the result."""
-        assert not kws
-        if len(args) == 2 and args[0] == args[1] and isinstance(args[0], Vector):
-            return typing_signature(args[0], *args)
-        return None
-
-
-def _lower(function: Callable[..., Any], operation: str) -> None:
-    """Tell how a function of two vectors is computed."""
-
-    def floats(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        return getattr(builder, "f" + operation)(*args, flags=FUSED)
-
-    def ints(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        return getattr(builder, operation)(*args)
-
-    lower_builtin(function, FloatsType, FloatsType)(floats)
-    lower_builtin(function, IntsType, IntsType)(ints)
-
-
-_lower(operator.add, "add")
-_lower(operator.sub, "sub")
-_lower(operator.mul, "mul")
+    return kind(kind.element), emit
 
 
 @intrinsic
-def below(typing: Context, a: Any, b: Any) -> Any:
-    """Where a < b."""
+def total(_: Any, floats: Any) -> Any:
+    """The sum of the eight, from the first on."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        if a == FLOATS:
-            return builder.fcmp_ordered("<", *args)
-        return builder.icmp_signed("<", *args)
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        numbers = [builder.extract_element(args[0], ir.Constant(INT, i)) for i in range(WIDTH)]
+        result = numbers[0]
+        for number in numbers[1:]:
+            result = builder.fadd(result, number)
+        return result
 
-    return MASK(a, b), code
+    return types.float32(floats), emit
 
 
 @intrinsic
-def where(typing: Context, mask: Any, a: Any, b: Any) -> Any:
-    """Of a where the mask is set, of b elsewhere."""
+def exchanged(_: Any, floats: Any, distance: Any) -> Any:
+    """Each number swapped with the one whose place differs in the bit `distance`, a constant."""
+    apart = distance.literal_value
+    order = ir.Constant(INTS.lowered, [i ^ apart for i in range(WIDTH)])
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.shuffle_vector(args[0], args[0], order)
+
+    return floats(floats, distance), emit
+
+
+@intrinsic
+def below(_: Any, a: Any, b: Any) -> Any:
+    """Where a < b; not where one is NaN."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        compare = builder.fcmp_ordered if a == FLOATS else builder.icmp_signed
+        return compare("<", *args)
+
+    return MASK(a, b), emit
+
+
+@intrinsic
+def where(_: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Numbers of a where the mask is set, of b elsewhere."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.select(*args)
 
-    return a(mask, a, b), code
+    return a(mask, a, b), emit
 
 
 @intrinsic
-def least(typing: Context, a: Any, b: Any) -> Any:
-    """The smaller of each pair; b where they are equal or one is NaN."""
+def least(_: Any, a: Any, b: Any) -> Any:
+    """The smaller of each two; b where they are equal or one is NaN."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         compare = builder.fcmp_ordered if a == FLOATS else builder.icmp_signed
         return builder.select(compare("<", *args), *args)
 
-    return a(a, b), code
+    return a(a, b), emit
 
 
 @intrinsic
-def both(typing: Context, a: Any, b: Any) -> Any:
-    """Bits set in both."""
+def greatest(_: Any, a: Any, b: Any) -> Any:
+    """The larger of each two; b where they are equal or one is NaN."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        return builder.and_(*args)
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        compare = builder.fcmp_ordered if a == FLOATS else builder.icmp_signed
+        return builder.select(compare(">", *args), *args)
 
-    return INTS(a, b), code
+    return a(a, b), emit
+
+
+def _unary(name: str) -> Any:
+    """The function of float32 numbers that LLVM calls by this name."""
+
+    @intrinsic
+    def apply(_: Any, floats: Any) -> Any:
+        def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            kind = ir.FunctionType(FLOATS.lowered, [FLOATS.lowered])
+            lowered = f"llvm.{name}.v{WIDTH}f32"
+            return builder.call(builder.module.declare_intrinsic(lowered, fnty=kind), args)
+
+        return FLOATS(floats), emit
+
+    return apply
+
+
+root, rounded, magnitude = _unary("sqrt"), _unary("rint"), _unary("fabs")
+"""Square roots, nearest integers (ties to even) and absolute values."""
 
 
 @intrinsic
-def bits_of(typing: Context, floats: Any) -> Any:
-    """The bits of float32 numbers as int32."""
+def floats_of(_: Any, ints: Any) -> Any:
+    """The float32 numbers that have these bits."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        return builder.bitcast(args[0], INTS.lowered)
-
-    return INTS(floats), code
-
-
-@intrinsic
-def floats_of(typing: Context, ints: Any) -> Any:
-    """Inverse of `bits_of`."""
-
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], FLOATS.lowered)
 
-    return FLOATS(ints), code
+    return FLOATS(ints), emit
 
 
 @intrinsic
-def stamp(typing: Context, floats: Any, mask: Any, number: Any) -> Any:
-    """Bits with those of `mask` replaced by `number`: a float that carries a small integer."""
+def bits_of(_: Any, floats: Any) -> Any:
+    """The bits of float32 numbers."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        bits = builder.bitcast(args[0], INTS.lowered)
-        kept = builder.and_(bits, builder.not_(args[1]))
-        return builder.or_(kept, args[2])
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], INTS.lowered)
 
-    return INTS(floats, mask, number), code
+    return INTS(floats), emit
 
 
 @intrinsic
-def byte_of(typing: Context, ints: Any, place: Any) -> Any:
-    """The signed byte number `place`, 0 being the lowest, of each integer, as a float32."""
+def byte_of(_: Any, ints: Any, place: Any) -> Any:  # noqa: ARG001
+    """The signed byte number `place` of each, 0 being the lowest, as a float32."""
 
-    def code(context: Context, builder: Value, signature: Any, args: Any) -> Value:
-        up = builder.shl(args[0], args[1])
-        top = ir.Constant(INTS.lowered, [24] * WIDTH)
-        return builder.sitofp(builder.ashr(up, top), FLOATS.lowered)
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        shift = builder.mul(args[1], ir.Constant(INT, 8))
+        lane = ir.Constant(INT, 0)
+        one = builder.insert_element(ir.Constant(INTS.lowered, ir.Undefined), shift, lane)
+        up = builder.sub(_constant(24), builder.shuffle_vector(one, one, _constant(0)))
+        top = builder.shl(args[0], up)
+        return builder.sitofp(builder.ashr(top, _constant(24)), FLOATS.lowered)
 
-    return FLOATS(ints, place), code
+    return FLOATS(ints, types.int32), emit
