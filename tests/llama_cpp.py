@@ -13,16 +13,19 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 LIBRARIES = ("libggml-base", "libggml", "libllama")
+_NEXT = "--- the next dry run\n"
 
 
 def logits(model: Path, tokens: list[int]) -> np.ndarray:
@@ -43,15 +46,29 @@ def quantize(source: Path, target: Path, file_type: int) -> None:
     _call("quantize", source=str(source), target=str(target), file_type=file_type)
 
 
-def planned_types(source: Path, file_type: int, *, pure: bool = False) -> dict[str, str]:
+def planned_types(source: Path, file_type: int, **options: Any) -> dict[str, str]:
     """The type that llama-quantize would give each tensor, from the log of a dry run."""
-    log = _run("quantize", source=str(source), file_type=file_type, pure=pure, dry_run=True).stderr
-    types = {}
+    return planned_types_of(source, [{"file_type": file_type, **options}])[0]
+
+
+def planned_types_of(source: Path, requests: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """The same for several requests, in one process: arguments of `_dry_run` each."""
+    return [_types(log) for log in dry_runs(source, requests)]
+
+
+def dry_runs(source: Path, requests: list[dict[str, Any]]) -> list[str]:
+    """What llama-quantize says to each request."""
+    log = _run("dry_runs", source=str(source), requests=requests).stderr
+    return log.split(_NEXT)[1:]
+
+
+def _types(log: str) -> dict[str, str]:
+    found = {}
     for line in log.splitlines():
         match = re.match(r"\[ *\d+/ *\d+\] (\S+) .*type = +(\w+), size .*?(?:\((\w+)\))?$", line)
         if match:
-            types[match[1]] = (match[3] or match[2]).upper()
-    return types
+            found[match[1]] = (match[3] or match[2]).upper()
+    return found
 
 
 def is_available() -> bool:
@@ -185,16 +202,86 @@ def _tokenize(model: str, texts: list[str], special: bool) -> list[list[int]]:
     return result
 
 
-def _quantize(
-    source: str, file_type: int, target: str = "", pure: bool = False, dry_run: bool = False
-) -> None:
+class _Importance(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("data", ctypes.POINTER(ctypes.c_float)),
+        ("size", ctypes.c_size_t),
+    )
+
+
+class _Override(ctypes.Structure):
+    _fields_ = (("pattern", ctypes.c_char_p), ("type", ctypes.c_int32))
+
+
+def _quantize(source: str, file_type: int, target: str) -> None:
+    _run_quantizer(_load(), source, file_type, target)
+
+
+def _dry_runs(source: str, requests: list[dict[str, Any]]) -> None:
     llama = _load()
+    for request in requests:
+        os.write(2, _NEXT.encode())
+        _dry_run(llama, source, **request)
+
+
+def _dry_run(
+    llama: ctypes.CDLL,
+    source: str,
+    *,
+    file_type: int,
+    pure: bool = False,
+    leave_output: bool = False,
+    types: dict[str, int] | None = None,
+    overrides: Sequence[tuple[str, int]] = (),
+    importance: bool = False,
+) -> None:
+    """Log what would be done.
+
+    Args:
+        llama: The library.
+        source: A GGUF file.
+        file_type: Number of the recipe.
+        pure: Without exceptions.
+        leave_output: The output layer stays as it is.
+        types: ggml's number of the type of "output" and "embedding".
+        overrides: Patterns, with ggml's numbers.
+        importance: Whether there is a matrix.
+    """
+    numbers = ctypes.c_float(1.0)
+    matrix = (_Importance * 2)(_Importance(b"x", ctypes.pointer(numbers), 1))
+    patterns = (_Override * (len(overrides) + 1))(
+        *(_Override(pattern.encode(), kind) for pattern, kind in overrides)
+    )
+
+    def fill(params: _Params) -> None:
+        flags = ctypes.cast(ctypes.addressof(params) + 16, ctypes.POINTER(ctypes.c_int8))
+        assert list(flags[:6]) == [0, 1, 0, 0, 0, 0], "llama.h has changed"
+        flags[1], flags[3], flags[5] = not leave_output, pure, True
+        for index, kind in ((2, "output"), (3, "embedding")):
+            if types and kind in types:
+                params.words[index] = types[kind]
+        pointers = ctypes.cast(ctypes.addressof(params) + 24, ctypes.POINTER(ctypes.c_void_p))
+        if importance:
+            pointers[0] = ctypes.addressof(matrix)
+        if overrides:
+            pointers[2] = ctypes.addressof(patterns)
+
+    _run_quantizer(llama, source, file_type, "", fill)
+
+
+def _run_quantizer(
+    llama: ctypes.CDLL,
+    source: str,
+    file_type: int,
+    target: str,
+    fill: Callable[[_Params], None] | None = None,
+) -> None:
     params = llama.llama_model_quantize_default_params()
     params.set(0, 1, default=0)  # nthread
     params.words[1] = file_type
-    flags = ctypes.cast(ctypes.addressof(params) + 16, ctypes.POINTER(ctypes.c_int8))
-    assert list(flags[:6]) == [0, 1, 0, 0, 0, 0], "llama.h has changed"
-    flags[3], flags[5] = pure, dry_run
+    if fill:
+        fill(params)
     if llama.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(params)) != 0:
         raise SystemExit("llama_model_quantize failed")
 
@@ -202,7 +289,12 @@ def _quantize(
 def main() -> None:
     """Carry out one request from standard input."""
     request = json.load(sys.stdin)
-    operation = {"logits": _logits, "tokenize": _tokenize, "quantize": _quantize}
+    operation = {
+        "logits": _logits,
+        "tokenize": _tokenize,
+        "quantize": _quantize,
+        "dry_runs": _dry_runs,
+    }
     answer = operation[request.pop("operation")](**request)
     sys.stdout.write(json.dumps(answer))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,14 @@ class PlannedTensor:
     encoding: str
     """Name of the encoding that stores it."""
     offset: int
-    """First byte, counted from the start of the file."""
+    """First byte, counted from the start of its file."""
     nbytes: int
     sources: tuple[str, ...]
     """Names of the checkpoint's tensors it is made of, in order; empty when it is computed."""
     wanted: str = ""
     """The encoding of the recipe, where its block does not divide this tensor's rows; else ""."""
+    file: int = 0
+    """Which of the plan's files it is in."""
 
     @property
     def weights(self) -> int:
@@ -33,17 +36,43 @@ class PlannedTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One file of the result."""
+
+    header: bytes = field(repr=False)
+    """Everything in front of the first tensor, padding included."""
+    nbytes: int
+    """Size of the finished file."""
+    suffix: str = ""
+    """What its name has between the target's stem and extension: "-00001-of-00003"."""
+
+    def path(self, target: Path) -> Path:
+        """Where it belongs, for a result that is to be called `target`."""
+        if not self.suffix:
+            return target
+        return target.with_name(f"{target.stem}{self.suffix}{target.suffix}")
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The layout of a result file."""
+    """The layout of a result: one file, or several where it was to be split."""
 
     preset: str
     tensors: tuple[PlannedTensor, ...]
-    total_bytes: int
-    """Size of the finished file."""
-    header: bytes = field(repr=False)
-    """Everything in front of the first tensor, padding included."""
+    """In the order of the files, and of their places in these."""
+    files: tuple[PlannedFile, ...]
     notes: tuple[str, ...] = ()
     """What the user should know before starting, a sentence each."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.nbytes for file in self.files)
+
+    @property
+    def header(self) -> bytes:
+        """Of the first file, which describes the model."""
+        return self.files[0].header
 
     @property
     def weights(self) -> int:
@@ -52,10 +81,24 @@ class Plan:
 
     @property
     def bits_per_weight(self) -> float:
-        """Mean bits a weight, over the tensors' bytes (without the header)."""
+        """Mean bits a weight, over the tensors' bytes (without the headers)."""
         return 8 * sum(tensor.nbytes for tensor in self.tensors) / max(1, self.weights)
 
     @property
     def fallbacks(self) -> tuple[PlannedTensor, ...]:
         """The tensors that cannot have the encoding that the recipe wants for them."""
         return tuple(tensor for tensor in self.tensors if tensor.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportanceFacts:
+    """What a result says about the importance matrix that it was made with."""
+
+    file: str
+    """Name of the matrix's file."""
+    dataset: str
+    """Name of the text it was computed from; "" where nobody knows."""
+    entries: int
+    """Tensors that it covers."""
+    chunks: int
+    """Pieces of text that it was computed from; 0 where nobody knows."""

@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+AUTOMATIC = "auto"
+"""Value of `Recipe.importance`: compute the matrix before quantizing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Gives every tensor its method and encoding, and names the format."""
+    """Gives every tensor its method and encoding, and names the format.
+
+    What a tensor gets is decided by the first of these that has something to say: `embedding`
+    and `output`, `overrides`, the preset.
+    """
 
     preset: str
     """Name of a preset, unique over all formats: "Q4_K_M"."""
@@ -17,6 +24,24 @@ class Recipe:
     """Name of the method that chooses the stored numbers."""
     pure: bool = False
     """Whether every weight matrix gets the preset's base encoding, without exceptions."""
+    overrides: tuple[tuple[str, str], ...] = ()
+    """Regular expressions, searched in the names of the result's tensors, each with the name of
+    an encoding. The first that is found counts."""
+    output: str = ""
+    """Encoding of the output layer; "" leaves it to the preset."""
+    embedding: str = ""
+    """Encoding of the token embedding; "" leaves it to the preset."""
+    leave_output: bool = False
+    """Whether the output layer stays as it is in the source."""
+    importance: str = ""
+    """Where the importance of the weights' columns comes from: the path of a file, `AUTOMATIC`,
+    or "" for none."""
+    requantize: bool = False
+    """Whether a source may be quantized already."""
+    split_bytes: int = 0
+    """Largest size of a file of the result; 0: all in one file."""
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Entries to write into the result, each as ("general.name", "str:My model")."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a request line."""
@@ -25,4 +50,9 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Recipe:
         """Inverse of `to_json`."""
-        return cls(**fields)
+        return cls(**{name: _with_tuples(value) for name, value in fields.items()})
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON has lists where a recipe has tuples."""
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value

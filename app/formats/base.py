@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from app.core.plan import Plan, PlannedTensor
-from app.core.recipe import Recipe
+from app.core.plan import ImportanceFacts, Plan, PlannedTensor
+from app.core.recipe import AUTOMATIC, Recipe
 from app.encodings.base import Encoding
 from app.models.base import Checkpoint
 
@@ -29,17 +29,33 @@ class Preset:
     quality: str
     """A few words: "small loss"."""
     recommended: bool = False
+    group: str = ""
+    """The size class that lists show it under: "very small"."""
+    importance_helps: bool = False
+    """Whether an importance matrix makes the result better."""
+    needs_importance: bool = False
+    """Whether the result is of no use without one."""
+
+    def recipe(self) -> Recipe:
+        """What a person gets who chooses this and nothing else."""
+        return Recipe(self.name, importance=AUTOMATIC if self.needs_importance else "")
 
 
 class Conversion(ABC):
     """One checkpoint on its way into one format. Making it reads config and tokenizer only."""
 
     @abstractmethod
-    def plan(self, recipe: Recipe) -> Plan:
+    def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
         """Type, size and place of every tensor; arithmetic only.
 
+        Args:
+            recipe: What is wanted. Whether it uses an importance matrix decides about types.
+            importance: What the result says about that matrix; None where it is not there yet,
+                and the result is planned to know its size.
+
         Raises:
-            Unsupported: The recipe cannot be applied to this model.
+            Unsupported: The recipe cannot be applied to this model, or has to use an importance
+                matrix and does not.
         """
 
     @abstractmethod

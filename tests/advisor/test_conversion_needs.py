@@ -4,7 +4,7 @@ from computers import GB, computer
 from app.advisor import MeasuredSpeeds, check_memory, conversion_needs
 from app.core.errors import NotEnoughSpace
 from app.core.files import free_bytes
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import Plan, PlannedFile, PlannedTensor
 
 
 def plan(*tensors):
@@ -12,7 +12,7 @@ def plan(*tensors):
         PlannedTensor(f"t{index}", shape, encoding, 0, nbytes, (f"t{index}",))
         for index, (shape, encoding, nbytes) in enumerate(tensors)
     )
-    return Plan("Q4_K_M", rows, sum(row.nbytes for row in rows), b"")
+    return Plan("Q4_K_M", rows, (PlannedFile(b"", sum(row.nbytes for row in rows)),))
 
 
 LARGE = plan(((4096, 4096), "Q4_K", 9_437_184), ((4096, 14336), "Q6_K", 48_168_960))

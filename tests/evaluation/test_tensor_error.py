@@ -8,7 +8,7 @@ import torch
 from random_models import drain
 
 from app.core.errors import BadModelFile
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.core.tensor import TensorInfo
 from app.evaluation.tensor_error import measure_tensors
 from app.formats import slices
@@ -32,7 +32,7 @@ class Memory:
             PlannedTensor(name, tuple(t.shape), "F32", 0, 4 * t.numel(), (name,))
             for name, t in self.wanted.items()
         )
-        return Plan("F32", planned, 0, b"")
+        return Plan("F32", planned, (PlannedFile(b"", 0),))
 
     def measure(self, threads=2):
         events, rows = drain(measure_tensors(_Conversion(self), self.plan(), self, threads))
@@ -175,7 +175,7 @@ def test_that_header_and_size_of_the_file_are_checked(memory, tmp_path, damage):
         "longer": b"header" + bytes(11),
     }[damage]
     memory.path.write_bytes(content)
-    plan = replace(memory.plan(), header=b"header", total_bytes=16)
+    plan = replace(memory.plan(), files=(PlannedFile(b"header", 16),))
     measuring = measure_tensors(_Conversion(memory), plan, memory, 1)
     if damage == "none":
         assert len(drain(measuring)[1]) == 4

@@ -4,7 +4,7 @@ import torch
 from app.core.errors import BadModelFile
 from app.core.events import Progress, TensorDone
 from app.core.partial import PartialFile
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.encodings import ENCODINGS
 from app.formats.base import Conversion
 from app.formats.slices import SLICE_WEIGHTS, cut
@@ -48,7 +48,7 @@ def plan_of(conversion, encoding="Q8_0"):
             PlannedTensor(name, tuple(weight.shape), encoding, offset, nbytes, sources=(name,))
         )
         offset += nbytes
-    return Plan("test", tuple(tensors), offset, HEADER)
+    return Plan("test", tuple(tensors), (PlannedFile(HEADER, offset),))
 
 
 def run(conversion, plan, target, threads=2):

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from app.core.errors import Unsupported
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import Recipe
-from app.core.words import size
 from app.encodings import ENCODINGS
 from app.encodings.base import Block
 from app.formats.base import Conversion
-from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
+from app.formats.gguf.choice import OUTPUT, Choice, Chooser, Matrix, is_quantizable
+from app.formats.gguf.entries import with_entries
+from app.formats.gguf.header import Metadata, TensorEntry
+from app.formats.gguf.layout import lay_out
 from app.formats.gguf.metadata import recipe_metadata
-from app.formats.gguf.recipes import RECIPES, GgufRecipe, Shape, choose, is_quantizable
+from app.formats.gguf.recipes import EVERY_RECIPE, RECIPES
+from app.formats.gguf.rules import GgufRecipe, Shape
+from app.formats.gguf.wishes import Wishes, check_importance, plan_notes
 from app.models.architectures.changes import AS_IS, Change
 from app.models.base import Checkpoint
-from app.models.description import Description
 from app.models.gguf_header import GgufValue
 from app.models.named_weights import StoredTensor
 
@@ -49,47 +52,46 @@ class GgufConversion(Conversion):
     def __init__(
         self,
         checkpoint: Checkpoint,
-        description: Description,
         targets: Sequence[Target],
         metadata: Mapping[str, GgufValue],
         notes: tuple[str, ...],
     ) -> None:
-        dimensions = description.dimensions
         self._checkpoint = checkpoint
         self._targets = {target.name: target for target in targets}
-        self._metadata = Metadata.of(metadata)
+        self._metadata = metadata
+        self._plain_metadata: Metadata | None = None
         self._notes = notes
-        self._shape = Shape(
-            description.architecture.gguf,
-            dimensions.layers,
-            dimensions.heads // dimensions.kv_heads,
-            description.tied,
-        )
 
     @override
-    def plan(self, recipe: Recipe) -> Plan:
+    def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
         gguf = _find(recipe.preset)
-        tensors = []
-        offset = 0
-        for target in self._targets.values():
-            encoding, wanted = self._choose(gguf, target, recipe.pure)
-            nbytes = _block(encoding).nbytes(target.shape)
-            tensors.append(
-                PlannedTensor(
-                    target.name, target.shape, encoding, offset, nbytes, target.sources, wanted
-                )
+        wishes = Wishes.of(recipe)
+        choices = self._choices(gguf, wishes)
+        tensors = [
+            PlannedTensor(
+                target.name,
+                target.shape,
+                choices[target.name].encoding,
+                0,
+                _block(choices[target.name].encoding).nbytes(target.shape),
+                target.sources,
+                choices[target.name].wanted,
             )
-            offset += padded(nbytes)
-        header = encode_header(
-            self._metadata + recipe_metadata(gguf.file_type),
+            for target in self._targets.values()
+        ]
+        files, places = lay_out(
+            self._encoded_metadata(recipe) + recipe_metadata(gguf.file_type, importance),
             [TensorEntry(t.name, t.shape, _block(t.encoding).ggml_id, t.nbytes) for t in tensors],
+            recipe.split_bytes,
         )
         return Plan(
             gguf.preset.name,
-            tuple(replace(tensor, offset=len(header) + tensor.offset) for tensor in tensors),
-            len(header) + offset,
-            header,
-            (*self._notes, *_fallback_notes(tensors)),
+            tuple(
+                replace(tensor, file=place.file, offset=place.offset)
+                for tensor, place in zip(tensors, places, strict=True)
+            ),
+            files,
+            (*self._notes, *plan_notes(gguf, wishes, tensors, files)),
         )
 
     @override
@@ -110,38 +112,43 @@ class GgufConversion(Conversion):
     def source_bytes(self, tensor: PlannedTensor) -> int:
         return sum(self._checkpoint.tensors[name].nbytes for name in tensor.sources)
 
-    def _choose(self, recipe: GgufRecipe, target: Target, pure: bool) -> tuple[str, str]:
-        if not is_quantizable(target.name, target.shape):
-            return target.kept, ""
-        return choose(recipe, target.name, target.shape[-1], self._shape, pure=pure)
+    def _choices(self, gguf: GgufRecipe, wishes: Wishes) -> Mapping[str, Choice]:
+        shape = Shape.of(self._metadata, self._targets, importance=bool(wishes.recipe.importance))
+        targets = self._targets.values()
+        matrices = [
+            Matrix(target.name, target.shape)
+            for target in targets
+            if is_quantizable(target.name, target.shape, shape.architecture)
+            and not (target.name == OUTPUT and wishes.recipe.leave_output)
+        ]
+        wishes.check(self._targets, [matrix.name for matrix in matrices])
+        chooser = Chooser(gguf, wishes.recipe, wishes.overrides, shape)
+        choices = chooser.choose(self._targets, matrices)
+        if not shape.importance:
+            check_importance(gguf, choices)
+        return {target.name: choices.get(target.name) or self._kept(target) for target in targets}
+
+    def _kept(self, target: Target) -> Choice:
+        """What a tensor gets that is not quantized; the output layer stays as it is stored."""
+        stored = self._checkpoint.tensors[target.sources[0]].dtype if target.sources else ""
+        return Choice(stored if target.name == OUTPUT and stored in ENCODINGS else target.kept)
+
+    def _encoded_metadata(self, recipe: Recipe) -> Metadata:
+        if recipe.metadata:
+            return Metadata.of(with_entries(self._metadata, recipe.metadata))
+        if self._plain_metadata is None:
+            self._plain_metadata = Metadata.of(self._metadata)
+        return self._plain_metadata
 
 
 def _find(preset: str) -> GgufRecipe:
-    for recipe in RECIPES:
+    for recipe in EVERY_RECIPE:
         if recipe.preset.name == preset:
             return recipe
     raise Unsupported(
         f"There is no GGUF recipe called {preset!r}.",
         f"Choose one of: {', '.join(recipe.preset.name for recipe in RECIPES)}.",
     )
-
-
-def _fallback_notes(tensors: Sequence[PlannedTensor]) -> tuple[str, ...]:
-    """A sentence for each pair of encodings, the wanted one and what took its place."""
-    groups: dict[tuple[str, str], list[PlannedTensor]] = {}
-    for tensor in tensors:
-        if tensor.wanted:
-            groups.setdefault((tensor.wanted, tensor.encoding), []).append(tensor)
-    return tuple(
-        f"{len(group)} of {len(tensors)} tensors {'has' if len(group) == 1 else 'have'} rows that "
-        f"do not divide by {_block(wanted).block}: {encoding} instead of {wanted}, "
-        f"{size(sum(_extra_bytes(tensor) for tensor in group))} more."
-        for (wanted, encoding), group in groups.items()
-    )
-
-
-def _extra_bytes(tensor: PlannedTensor) -> float:
-    return tensor.nbytes - tensor.weights * _block(tensor.wanted).bits / 8
 
 
 def _block(encoding: str) -> Block:

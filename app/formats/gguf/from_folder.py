@@ -40,7 +40,6 @@ class FolderConversion(GgufConversion):
             targets.append(Target(name, (len(values),), (), values=values))
         super().__init__(
             checkpoint,
-            description,
             targets,
             model_metadata(checkpoint, description, vocabulary),
             (*architecture.notes(config), *vocabulary.notes),

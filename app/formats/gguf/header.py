@@ -26,6 +26,17 @@ class TensorEntry:
     ggml_id: int
     nbytes: int
 
+    @property
+    def header_bytes(self) -> int:
+        """Bytes of the line."""
+        return len(self.encode(0))
+
+    def encode(self, offset: int) -> bytes:
+        """The line of a tensor that starts `offset` bytes behind the header."""
+        count = len(self.shape)
+        numbers = count, *self.shape[::-1], self.ggml_id, offset
+        return _string(self.name) + struct.pack(f"<I{count}QIQ", *numbers)
+
 
 def typed(value: float | str | Sequence[float] | Sequence[str]) -> GgufValue:
     """Give a plain value the type that llama.cpp expects of such values.
@@ -79,13 +90,7 @@ def encode_header(metadata: Metadata, tensors: Sequence[TensorEntry]) -> bytes:
     parts = [start, metadata.data]
     offset = 0
     for tensor in tensors:
-        dimensions = tensor.shape[::-1]
-        parts.append(_string(tensor.name))
-        parts.append(
-            struct.pack(
-                f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, tensor.ggml_id, offset
-            )
-        )
+        parts.append(tensor.encode(offset))
         offset += padded(tensor.nbytes)
     header = b"".join(parts)
     return header.ljust(padded(len(header)), b"\0")

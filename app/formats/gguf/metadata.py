@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from app.core.plan import ImportanceFacts
 from app.core.words import count
 from app.formats.gguf.header import Metadata, typed
 from app.models.base import Checkpoint
@@ -18,7 +20,7 @@ FILE_TYPE = "general.file_type"
 QUANTIZATION_VERSION = "general.quantization_version"
 _VERSION_OF_ENCODINGS = 2  # ggml's GGML_QNT_VERSION
 
-_KINDS = {"bpe": "gpt2", "spm": "llama"}
+_KINDS = {"bpe": "gpt2", "spm": "llama", "gemma4": "gemma4"}
 #: llama.cpp's words for the roles of tokens, one of them misspelled ever since.
 _ROLES = {"unk": "unknown", "pad": "padding", "sep": "seperator"}
 _README = 65536  # bytes of the model card that are looked at
@@ -49,10 +51,17 @@ def model_metadata(
     return {key: typed(value) for key, value in entries.items() if value not in {(), ""}}
 
 
-def recipe_metadata(file_type: int) -> Metadata:
+def recipe_metadata(file_type: int, importance: ImportanceFacts | None) -> Metadata:
     """What the recipe adds."""
-    entries = {FILE_TYPE: file_type, QUANTIZATION_VERSION: _VERSION_OF_ENCODINGS}
-    return Metadata.of({key: typed(value) for key, value in entries.items()})
+    entries: dict[str, Any] = {FILE_TYPE: file_type, QUANTIZATION_VERSION: _VERSION_OF_ENCODINGS}
+    if importance:
+        entries |= {
+            "quantize.imatrix.file": importance.file,
+            "quantize.imatrix.dataset": importance.dataset,
+            "quantize.imatrix.entries_count": importance.entries,
+            "quantize.imatrix.chunks_count": importance.chunks,
+        }
+    return Metadata.of({key: typed(value) for key, value in entries.items() if value != ""})
 
 
 def _licence(folder: Path) -> str:
@@ -86,9 +95,21 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
         "ggml.add_bos_token": special.add_bos,
         "ggml.add_eos_token": special.add_eos,
         "ggml.add_space_prefix": vocabulary.space_prefix,
-        "chat_template": vocabulary.chat_template,
+        "ggml.suppress_tokens": special.suppressed,
+        **_templates(vocabulary.chat_templates),
     }
     return {f"tokenizer.{key}": value for key, value in entries.items()}
+
+
+def _templates(templates: Mapping[str, str]) -> dict[str, Any]:
+    """The chat templates; those with a name besides "default" are also listed."""
+    named = {re.sub(r"[^A-Za-z0-9]", "_", name): text for name, text in templates.items()}
+    default = named.pop("default", "")
+    return {
+        "chat_template": default,
+        "chat_templates": tuple(named),
+        **{f"chat_template.{name}": text for name, text in named.items()},
+    }
 
 
 def kept_metadata(metadata: Mapping[str, GgufValue]) -> dict[str, GgufValue]:

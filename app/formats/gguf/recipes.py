@@ -1,212 +1,340 @@
-"""Which tensor of a GGUF file gets which encoding, as llama.cpp's quantizer decides it.
+"""The recipes of GGUF files, with the rules and numbers of llama.cpp's own quantizer.
 
-A preset has a base encoding and rules for kinds of tensors that deserve more bits. Rules
-and numbers are those of llama-quantize (build b11549), so that a file made here is what
-people know under the preset's name.
+Those of llama-quantize, build b11549, so that a file made here is what people know under the
+preset's name. NVFP4 is the exception: llama.cpp runs such files, and has no recipe for them.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from app.encodings import ENCODINGS
-from app.encodings.base import Block
-from app.formats.base import Preset
-
-#: What takes the place of an encoding whose block does not divide a tensor's rows.
-_FALLBACK = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
-_LAST_FALLBACK = "F16"
-
-_KINDS = re.compile(
-    r"blk\.(\d+)\.(attn_q|attn_k|attn_v|attn_output|ffn_up|ffn_gate|ffn_down)\.weight"
+from app.formats.gguf.presets import PRESETS
+from app.formats.gguf.rules import (
+    GgufRecipe,
+    Rule,
+    eight_experts,
+    falcon,
+    first_eighth,
+    first_four,
+    first_sixteenth,
+    first_two,
+    inner,
+    more_bits,
+    not_falcon,
+    plain,
+    shared,
+    shared_or_experts,
+    stacks_are_experts,
+    tiny_values,
+    unweighed,
+    weighed,
 )
-_WITHOUT_LAYER = {"output.weight": "output", "token_embd.weight": "token_embd"}
+
+_PRESET = {preset.name: preset for preset in PRESETS}
+
+_ATTENTION_IN_FULL = (
+    Rule("attn_v", "Q5_K", when=tiny_values, instead_of=("Q3_K", "Q4_K")),
+    Rule("attn_v", "Q8_0", when=eight_experts),
+    Rule("attn_k", "Q8_0", when=eight_experts),
+)
+"""The end of nearly every recipe: attention is stored well where that costs next to nothing."""
+
+_OUTPUT_OF_EIGHT = Rule("attn_output", "Q5_K", when=eight_experts)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What rules may ask about a model."""
-
-    architecture: str
-    layers: int
-    sharing: int
-    """Query heads that share one key head."""
-    tied: bool
-    """Whether the embedding is the output layer, too."""
-
-
-Where = Callable[[int, int], bool]
-"""Whether a rule holds in a layer, given its number and the number of layers."""
+def _lowest(better: str, attention_output: str = "") -> tuple[Rule, ...]:
+    """Rules of the recipes with less than 3 bits: what they give more bits, and how many."""
+    kept = (Rule("attn_output", attention_output),) if attention_output else ()
+    return (
+        Rule("token_embd", better),
+        Rule("attn_v", better),
+        Rule("attn_v", "Q4_K", when=shared_or_experts),
+        Rule("attn_k", "Q4_K", when=eight_experts),
+        Rule("ffn_down", better, first_eighth),
+        *kept,
+        _OUTPUT_OF_EIGHT,
+    )
 
 
-def everywhere(_layer: int, _layers: int) -> bool:
-    """All layers."""
-    return True
-
-
-def first_eighth(layer: int, layers: int) -> bool:
-    """The first layers, which hurt most."""
-    return layer < layers // 8
-
-
-def first_four(layer: int, _layers: int) -> bool:
-    """The first four layers."""
-    return layer < 4
-
-
-def more_bits(layer: int, layers: int) -> bool:
-    """The first and the last eighth, and every third layer in between."""
-    return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """An exception from the base encoding."""
-
-    kind: str
-    encoding: str
-    where: Where = everywhere
-
-
-@dataclass(frozen=True, slots=True)
-class GgufRecipe:
-    """A preset and how it is carried out."""
-
-    preset: Preset
-    file_type: int
-    """Number of the preset in GGUF files, `general.file_type`."""
-    rules: tuple[Rule, ...] = ()
-
-    @property
-    def base(self) -> str:
-        """Encoding of everything without a rule."""
-        return self.preset.base
-
-
-_OUTPUT = Rule("output", "Q6_K")
-
-RECIPES = (
+EVERY_RECIPE = (
     GgufRecipe(
-        Preset("F32", "F32", "Every number as exactly as a computer keeps it.", "the original"), 0
+        _PRESET["F32"],
+        0,
     ),
-    GgufRecipe(Preset("BF16", "BF16", "The way most models are published.", "the original"), 32),
     GgufRecipe(
-        Preset(
-            "F16",
-            "F16",
-            "As large as BF16, and faster on older graphics cards.",
-            "practically the original",
-        ),
+        _PRESET["BF16"],
+        32,
+    ),
+    GgufRecipe(
+        _PRESET["F16"],
         1,
     ),
     GgufRecipe(
-        Preset(
-            "Q8_0",
-            "Q8_0",
-            "Half the size of the original, and the difference is hard to measure.",
-            "practically the original",
-        ),
+        _PRESET["Q8_0"],
         7,
+        _ATTENTION_IN_FULL,
+        output="Q8_0",
     ),
     GgufRecipe(
-        Preset("Q6_K", "Q6_K", "When there is memory to spare.", "practically the original"), 18
+        _PRESET["Q6_K"],
+        18,
+        _ATTENTION_IN_FULL,
     ),
     GgufRecipe(
-        Preset("Q5_K_M", "Q5_K", "A little better than the usual choice.", "very small loss"),
+        _PRESET["Q5_1"],
+        9,
+        _ATTENTION_IN_FULL,
+    ),
+    GgufRecipe(
+        _PRESET["Q5_K_M"],
         17,
-        (_OUTPUT, Rule("attn_v", "Q6_K", more_bits), Rule("ffn_down", "Q6_K", more_bits)),
+        (
+            Rule("attn_v", "Q6_K", more_bits),
+            Rule("ffn_down", "Q6_K", more_bits),
+            *_ATTENTION_IN_FULL,
+        ),
     ),
     GgufRecipe(
-        Preset("Q5_K_S", "Q5_K", "A little smaller than Q5_K_M.", "very small loss"),
+        _PRESET["Q5_K_S"],
         16,
-        (_OUTPUT,),
+        _ATTENTION_IN_FULL,
     ),
     GgufRecipe(
-        Preset(
-            "Q4_K_M",
-            "Q4_K",
-            "The best balance of size and quality for most computers.",
-            "small loss, the usual choice",
-            recommended=True,
-        ),
+        _PRESET["Q5_0"],
+        8,
+        (Rule("ffn_down", "Q5_1", first_eighth, weighed), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["Q4_1"],
+        3,
+        _ATTENTION_IN_FULL,
+    ),
+    GgufRecipe(
+        _PRESET["Q4_K_M"],
         15,
-        (_OUTPUT, Rule("attn_v", "Q6_K", more_bits), Rule("ffn_down", "Q6_K", more_bits)),
-    ),
-    GgufRecipe(
-        Preset("Q4_K_S", "Q4_K", "A little smaller than Q4_K_M.", "small loss"),
-        14,
-        (_OUTPUT, Rule("attn_v", "Q5_K", first_four), Rule("ffn_down", "Q5_K", first_eighth)),
-    ),
-    GgufRecipe(
-        Preset(
-            "Q4_0",
-            "Q4_0",
-            "The simplest 4 bits: fast to make and fast on weak processors.",
-            "visible loss",
+        (
+            Rule("attn_v", "Q6_K", more_bits),
+            Rule("ffn_down", "Q6_K", more_bits, not_falcon),
+            Rule("ffn_down", "Q5_K", more_bits, falcon),
+            Rule("ffn_down", "Q6_K", first_sixteenth, falcon),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
         ),
+    ),
+    GgufRecipe(
+        _PRESET["Q4_K_S"],
+        14,
+        (
+            Rule("attn_v", "Q5_K", first_four),
+            Rule("ffn_down", "Q5_K", first_eighth, not_falcon),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["IQ4_NL"],
+        25,
+        (
+            Rule("attn_v", "Q5_K", when=shared),
+            Rule("ffn_down", "Q5_K", first_eighth, unweighed),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["Q4_0"],
         2,
-        (_OUTPUT,),
+        (Rule("ffn_down", "Q4_1", first_eighth, weighed), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["IQ4_XS"],
+        30,
+        (
+            Rule("attn_v", "Q5_K", when=shared),
+            Rule("ffn_down", "Q5_K", first_eighth, unweighed),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["Q3_K_L"],
+        13,
+        (
+            Rule("attn_v", "Q5_K"),
+            Rule("ffn_down", "Q5_K", when=not_falcon),
+            Rule("ffn_down", "Q4_K", when=falcon),
+            Rule("attn_output", "Q5_K", when=plain),
+            Rule("attn_output", "Q4_K", when=falcon),
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["Q3_K_M"],
+        12,
+        (
+            Rule("attn_v", "Q4_K"),
+            Rule("attn_v", "Q5_K", first_two),
+            Rule("ffn_down", "Q4_K", when=not_falcon),
+            Rule("ffn_down", "Q4_K", more_bits, falcon),
+            Rule("ffn_down", "Q5_K", first_sixteenth),
+            Rule("attn_output", "Q4_K", when=plain),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["IQ3_M"],
+        27,
+        (
+            Rule("attn_v", "Q4_K"),
+            Rule("ffn_down", "Q4_K", first_eighth),
+            Rule("ffn_down", "Q4_K", more_bits, eight_experts),
+            Rule("attn_output", "Q4_K", when=plain),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["IQ3_S"],
+        26,
+        (Rule("attn_v", "Q4_K", when=shared), _OUTPUT_OF_EIGHT, *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["Q3_K_S"],
+        11,
+        (_OUTPUT_OF_EIGHT, *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["IQ3_XS"],
+        22,
+        (
+            Rule("attn_v", "Q4_K", when=shared),
+            Rule("attn_q", "IQ3_XXS"),
+            Rule("attn_k", "IQ3_XXS"),
+            Rule("ffn_gate", "IQ3_XXS", inner),
+            Rule("ffn_up", "IQ3_XXS", inner),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["IQ3_XXS"],
+        23,
+        (
+            Rule("token_embd", "IQ3_S"),
+            Rule("attn_v", "IQ3_S", when=unweighed),
+            Rule("attn_v", "Q4_K", when=shared),
+            Rule("attn_q", "IQ2_S"),
+            Rule("attn_k", "IQ2_S"),
+            Rule("ffn_down", "Q3_K", when=unweighed),
+            Rule("ffn_down", "Q4_K", first_eighth, unweighed),
+            Rule("attn_output", "IQ3_S", when=plain),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+        output="Q5_K",
+    ),
+    GgufRecipe(
+        _PRESET["Q2_K"],
+        10,
+        (
+            Rule("attn_v", "Q3_K"),
+            Rule("attn_v", "Q4_K", when=shared),
+            Rule("ffn_down", "Q3_K"),
+            Rule("attn_output", "Q3_K", when=plain),
+            _OUTPUT_OF_EIGHT,
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["Q2_K_S"],
+        21,
+        (
+            Rule("attn_v", "Q4_K", when=shared),
+            Rule("ffn_down", "Q4_K", first_eighth),
+            *_ATTENTION_IN_FULL,
+        ),
+    ),
+    GgufRecipe(
+        _PRESET["IQ2_M"],
+        29,
+        _lowest("IQ3_S", "IQ3_S"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["IQ2_S"],
+        28,
+        _lowest("IQ3_S", "IQ3_S"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["IQ2_XS"],
+        20,
+        _lowest("Q2_K"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["IQ2_XXS"],
+        19,
+        _lowest("Q2_K"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["IQ1_M"],
+        31,
+        _lowest("Q2_K", "IQ2_XXS"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["IQ1_S"],
+        24,
+        _lowest("Q2_K", "IQ2_XXS"),
+        output="Q5_K",
+        counted=True,
+    ),
+    GgufRecipe(
+        _PRESET["NVFP4"],
+        39,
+        (Rule("token_embd", "Q6_K"), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["MXFP4_MOE"],
+        38,
+        (
+            Rule("", "Q8_0"),
+            Rule("", "MXFP4", when=stacks_are_experts, stacked=True),
+            Rule("ffn_up", "MXFP4", stacked=True),
+            Rule("ffn_gate", "MXFP4", stacked=True),
+            Rule("ffn_down", "MXFP4", stacked=True),
+        ),
+        output="Q8_0",
+    ),
+    GgufRecipe(
+        _PRESET["Q2_0"],
+        41,
+        (Rule("token_embd", "Q4_K"), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["TQ2_0"],
+        37,
+        (Rule("token_embd", "Q4_K"), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["TQ1_0"],
+        36,
+        (Rule("token_embd", "Q4_K"), *_ATTENTION_IN_FULL),
+    ),
+    GgufRecipe(
+        _PRESET["Q1_0"],
+        40,
+        _ATTENTION_IN_FULL,
     ),
 )
-"""From the largest to the smallest."""
+"""In the order of the presets."""
 
-
-def is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor is a matrix of weights; all others stay as they are."""
-    return len(shape) >= 2 and name.endswith(".weight") and not name.endswith("_norm.weight")
-
-
-def choose(recipe: GgufRecipe, name: str, row: int, shape: Shape, *, pure: bool) -> tuple[str, str]:
-    """The encoding of a matrix.
-
-    Args:
-        recipe: The preset.
-        name: The tensor's name in the file.
-        row: Length of its rows.
-        shape: The model's.
-        pure: Whether rules are left aside.
-
-    Returns:
-        The encoding, and the one that was wanted if it does not fit the rows, else "".
-    """
-    wanted = recipe.base if pure else _by_rule(recipe, name, shape)
-    encoding = wanted
-    if not _fits(encoding, row):
-        encoding = _FALLBACK.get(encoding, encoding)
-    if not _fits(encoding, row):
-        encoding = _LAST_FALLBACK
-    return encoding, wanted if encoding != wanted else ""
-
-
-def _by_rule(recipe: GgufRecipe, name: str, shape: Shape) -> str:
-    kind, layer = _kind(name)
-    if kind == "token_embd" and shape.tied:
-        kind = "output"
-    encoding = recipe.base
-    for rule in recipe.rules:
-        if rule.kind == kind and rule.where(layer, shape.layers):
-            encoding = rule.encoding
-    if kind == "attn_v" and encoding == "Q4_K" and _has_tiny_values(shape):
-        return "Q5_K"
-    return encoding
-
-
-def _has_tiny_values(shape: Shape) -> bool:
-    """Llama 2 and 3 70B, Qwen2 72B: heads share the values of one, so these are small."""
-    if shape.layers != 80:
-        return False
-    return shape.architecture == "qwen2" or (shape.architecture == "llama" and shape.sharing > 1)
-
-
-def _kind(name: str) -> tuple[str, int]:
-    match = _KINDS.fullmatch(name)
-    if match is None:
-        return _WITHOUT_LAYER.get(name, ""), 0
-    return match[2], int(match[1])
-
-
-def _fits(encoding: str, row: int) -> bool:
-    found = ENCODINGS[encoding]
-    return not isinstance(found, Block) or found.fits(row)
+RECIPES = tuple(recipe for recipe in EVERY_RECIPE if recipe.encodings <= ENCODINGS.keys())
+"""Those whose encodings there are."""
