@@ -1,0 +1,10 @@
+"""Every way of quantizing that is read, one a file."""
+
+from __future__ import annotations
+
+from app.core.discover import discover
+from app.models.quantized.base import Method
+
+METHODS: tuple[Method, ...] = tuple(
+    kind() for kind in discover("app.models.quantized.methods", Method).values()
+)

@@ -1,0 +1,115 @@
+"""Every way of quantizing is read as the library that wrote it reads it."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+
+import pytest
+import torch
+
+from app.core.errors import BadModelFile
+from app.models.open import open_model
+from app.models.quantized import plain
+from tests.models.quantized.published import PUBLISHED, Published, gpt_oss, mlx
+
+KINDS = pytest.mark.parametrize("kind", PUBLISHED)
+
+
+def assert_equal_to_library(found: torch.Tensor, model: Published) -> None:
+    expected = model.expected
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(
+        found.to(expected.dtype), expected, rtol=model.rounded, atol=model.rounded / 100
+    )
+
+
+@KINDS
+def test_that_a_weight_is_read_as_its_library_reads_it(kind: str, tmp_path: Path) -> None:
+    model = PUBLISHED[kind]()
+    checkpoint = plain(open_model(model.write(tmp_path)))
+    assert set(checkpoint.tensors) == {model.name, "model.norm.weight"}
+    info = checkpoint.tensors[model.name]
+    assert info.shape == tuple(model.expected.shape)
+    assert info.dtype == "F32"
+    assert_equal_to_library(checkpoint.tensor(model.name), model)
+
+
+@KINDS
+def test_that_rows_are_read_alone_as_they_are_among_all(kind: str, tmp_path: Path) -> None:
+    model = PUBLISHED[kind]()
+    checkpoint = plain(open_model(model.write(tmp_path)))
+    whole = checkpoint.rows(model.name)
+    rows = prod(model.expected.shape[:-1])
+    assert whole.shape == (rows, model.expected.shape[-1])
+    for start, stop in ((0, 1), (1, 2), (3, rows - 1), (rows - 3, rows), (rows // 2, rows // 2)):
+        assert torch.equal(checkpoint.rows(model.name, start, stop), whole[start:stop])
+    for start, stop in ((-1, 2), (0, rows + 1), (3, 2)):
+        with pytest.raises(IndexError):
+            checkpoint.rows(model.name, start, stop)
+
+
+@KINDS
+def test_that_a_weight_takes_what_its_parts_take(kind: str, tmp_path: Path) -> None:
+    model = PUBLISHED[kind]()
+    stored = open_model(model.write(tmp_path))
+    checkpoint = plain(stored)
+    assert checkpoint.nbytes == stored.nbytes
+    assert checkpoint.files == stored.files
+    parts = {name: part for name, part in model.stored.items() if "input_scale" not in name}
+    assert checkpoint.tensors[model.name].nbytes == sum(part.nbytes for part in parts.values())
+
+
+@KINDS
+def test_that_missing_parts_are_noticed(kind: str, tmp_path: Path) -> None:
+    model = PUBLISHED[kind]()
+    for number, name in enumerate(model.needed or model.stored):
+        if name.endswith("g_idx") or (len(model.stored) == 1 and not model.needed):
+            continue
+        folder = model.write(tmp_path / str(number), **{name: None})
+        try:
+            left = plain(open_model(folder)).tensors
+        except BadModelFile:
+            continue
+        assert model.name not in left, f"read without {name}"
+
+
+@KINDS
+def test_that_parts_of_other_shapes_are_refused(kind: str, tmp_path: Path) -> None:
+    model = PUBLISHED[kind]()
+    for number, (name, part) in enumerate(model.stored.items()):
+        if prod(part.shape) == 1:
+            continue
+        cut = part.flatten()[:-1]
+        with pytest.raises(BadModelFile):
+            plain(open_model(model.write(tmp_path / f"flat {number}", **{name: cut}))).tensor(
+                model.name
+            )
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
+def test_that_what_mlx_writes_is_read_as_it_reads_it(bits: int, tmp_path: Path) -> None:
+    pytest.importorskip("mlx.core", exc_type=ImportError)
+    model = mlx(bits)
+    assert_equal_to_library(plain(open_model(model.write(tmp_path))).tensor(model.name), model)
+
+
+def test_that_4_bit_floats_of_mlx_are_read_as_it_reads_them(tmp_path: Path) -> None:
+    pytest.importorskip("mlx.core", exc_type=ImportError)
+    model = mlx(4, "mxfp4")
+    assert_equal_to_library(plain(open_model(model.write(tmp_path))).tensor(model.name), model)
+
+
+def test_that_the_experts_of_gpt_oss_have_the_values_that_ggml_gives_them(tmp_path: Path) -> None:
+    """ggml's block has the same numbers, with the halves of its bytes in another order."""
+    import numpy as np
+    from gguf import GGMLQuantizationType, dequantize
+
+    model = gpt_oss()
+    blocks, scales = (part.numpy() for part in model.stored.values())
+    nibbles = np.stack((blocks & 15, blocks >> 4), -1).reshape(*blocks.shape[:-1], 32)
+    halves = nibbles[..., :16] | nibbles[..., 16:] << 4
+    data = np.concatenate((scales[..., None], halves), -1).reshape(-1, 17)
+    values = dequantize(data, GGMLQuantizationType.MXFP4).reshape(*blocks.shape[:2], -1)
+    found = plain(open_model(model.write(tmp_path))).tensor(model.name)
+    assert np.array_equal(found.numpy(), values.swapaxes(1, 2))
