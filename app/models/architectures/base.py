@@ -22,6 +22,8 @@ Config = Mapping[str, Any]
 
 OUTPUT = "output.weight"
 ROPE_FACTORS = "rope_freqs.weight"
+LONG_FACTORS = "rope_factors_long.weight"
+SHORT_FACTORS = "rope_factors_short.weight"
 
 #: Numbers that follow from the config, stored by old checkpoints and by GGUF files.
 _COMPUTED = re.compile(

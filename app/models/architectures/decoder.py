@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from app.core.errors import BadModelFile
 from app.core.tensor import TensorInfo
 from app.models.architectures.base import (
+    LONG_FACTORS,
     OUTPUT,
     ROPE_FACTORS,
+    SHORT_FACTORS,
     Architecture,
     Config,
     Dimensions,
@@ -25,10 +28,24 @@ from app.models.architectures.hyperparameters import (
     epsilon,
     size_metadata,
 )
-from app.models.architectures.rope import Rope
+from app.models.architectures.rope import Rope, rotated_share
 
 QKV = frozenset({"attn_q", "attn_k", "attn_v"})
 ALL = QKV | {"attn_output", "ffn_gate", "ffn_up", "ffn_down"}
+
+
+SURROUNDING_NORMS = (
+    ("attn_norm", "input_layernorm"),
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("ffn_norm", "pre_feedforward_layernorm"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+)
+"""Norms in front of and behind both halves of a layer."""
+BEHIND_NORMS = (
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+)
+"""Norms behind both halves of a layer."""
 
 
 class Decoder(Architecture):
@@ -50,6 +67,21 @@ class Decoder(Architecture):
     """What llama.cpp computes between the matrices of the feed-forward part."""
     norm_change: ClassVar[Change] = AS_IS
     """How weights of norms are stored."""
+    norm_biased: ClassVar[bool] = False
+    """Whether norms have a bias."""
+    layer_norm: ClassVar[str] = ""
+    """Name of the epsilon in config.json, where norms subtract the mean; "": they do not."""
+    attention_output: ClassVar[str] = "o_proj"
+    """Name of attention's last matrix in the checkpoint."""
+    layer_norms: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("attn_norm", "input_layernorm"),
+        ("ffn_norm", "post_attention_layernorm"),
+    )
+    """Norms of a layer over its width: names in GGUF and in the checkpoint."""
+    partial: ClassVar[bool] = False
+    """Whether rotary embedding may turn a share of a head only."""
+    rotated_share: ClassVar[float] = 1.0
+    """The share where config.json is silent."""
 
     @override
     def dimensions(self, config: Config) -> Dimensions:
@@ -66,7 +98,7 @@ class Decoder(Architecture):
         """Embedding, last norm and output layer."""
         embedding = (size.vocabulary, size.hidden)
         yield Weight.of("token_embd.weight", "model.embed_tokens.weight", *embedding)
-        yield self.norm("output_norm.weight", "model.norm.weight", size.hidden)
+        yield from self.norm("output_norm", "model.norm", size.hidden)
         if not self.is_tied(config):
             yield Weight.of(OUTPUT, "lm_head.weight", *embedding)
 
@@ -79,11 +111,9 @@ class Decoder(Architecture):
         yield from self.feed_forward(layer, size, config, stored)
 
     def norms(self, layer: int, size: Dimensions) -> Iterator[Weight]:
-        """The norms in front of attention and feed-forward."""
-        hf, gguf = f"model.layers.{layer}.", f"blk.{layer}."
-        yield self.norm(gguf + "attn_norm.weight", hf + "input_layernorm.weight", size.hidden)
-        after = hf + "post_attention_layernorm.weight"
-        yield self.norm(gguf + "ffn_norm.weight", after, size.hidden)
+        """The norms in front of attention and feed-forward, or behind."""
+        for gguf, hf in self.layer_norms:
+            yield from self.norm(f"blk.{layer}.{gguf}", f"model.layers.{layer}.{hf}", size.hidden)
 
     def attention(self, layer: int, size: Dimensions, config: Config) -> Iterator[Weight]:
         """Projections of attention, and norms within it."""
@@ -94,10 +124,11 @@ class Decoder(Architecture):
         yield from self.matrix(layer, "attn_q", hf + "q_proj", size.queries, hidden, change=turned)
         yield from self.matrix(layer, "attn_k", hf + "k_proj", size.keys, hidden, change=turned)
         yield from self.matrix(layer, "attn_v", hf + "v_proj", size.keys, hidden)
-        yield from self.matrix(layer, "attn_output", hf + "o_proj", hidden, size.queries)
+        output = hf + self.attention_output
+        yield from self.matrix(layer, "attn_output", output, hidden, size.queries)
         if self.head_norms:
-            yield self.norm(gguf + "attn_q_norm.weight", hf + "q_norm.weight", size.head)
-            yield self.norm(gguf + "attn_k_norm.weight", hf + "k_norm.weight", size.head)
+            yield from self.norm(gguf + "attn_q_norm", hf + "q_norm", size.head)
+            yield from self.norm(gguf + "attn_k_norm", hf + "k_norm", size.head)
 
     def feed_forward(
         self, layer: int, size: Dimensions, config: Config, stored: Collection[str]
@@ -109,9 +140,11 @@ class Decoder(Architecture):
         yield from self.matrix(layer, "ffn_up", hf + "up_proj", size.inner, size.hidden)
         yield from self.matrix(layer, "ffn_down", hf + "down_proj", size.hidden, size.inner)
 
-    def norm(self, gguf: str, hf: str, *shape: int) -> Weight:
-        """A norm's weight."""
-        return Weight.of(gguf, hf, *shape, change=self.norm_change)
+    def norm(self, gguf: str, hf: str, *shape: int) -> Iterator[Weight]:
+        """A norm's weight, and its bias if norms have one."""
+        yield Weight.of(f"{gguf}.weight", f"{hf}.weight", *shape, change=self.norm_change)
+        if self.norm_biased:
+            yield Weight.of(f"{gguf}.bias", f"{hf}.bias", *shape)
 
     def matrix(
         self, layer: int, gguf: str, hf: str, rows: int, row: int, *, change: Change = AS_IS
@@ -130,20 +163,37 @@ class Decoder(Architecture):
         return {
             **size_metadata(size, config, self.defaults),
             **attention_metadata(size),
-            "attention.layer_norm_rms_epsilon": epsilon(
-                config, "rms_norm_eps", self.defaults["rms_norm_eps"]
-            ),
-            "rope.dimension_count": size.head,
+            **self.norm_metadata(config),
             **self.rope(config).metadata(),
+            "rope.dimension_count": self.rotated(config),
         }
+
+    def norm_metadata(self, config: Config) -> dict[str, Any]:
+        """What keeps norms from dividing by zero."""
+        key = self.layer_norm or "rms_norm_eps"
+        kind = "layer_norm" if self.layer_norm else "layer_norm_rms"
+        return {f"attention.{kind}_epsilon": epsilon(config, key, self.defaults[key])}
+
+    def rotated(self, config: Config) -> int:
+        """Elements of a head that rotary embedding turns."""
+        return int(self.dimensions(config).head * rotated_share(config, self.rotated_share))
 
     def rope(self, config: Config) -> Rope:
         """The position embedding."""
-        return Rope.from_config(config, self.defaults["rope_theta"])
+        partial = self.partial or self.rotated_share != 1
+        return Rope.from_config(config, self.defaults["rope_theta"], partial=partial)
 
     @override
     def computed(self, config: Config) -> dict[str, tuple[float, ...]]:
-        divisors = self.rope(config).divisors(self.dimensions(config).head)
+        rope, pairs = self.rope(config), self.rotated(config) // 2
+        if rope.kind == "longrope":
+            if not len(rope.short) == len(rope.long) == pairs:
+                raise BadModelFile(
+                    f"The position embedding has {len(rope.short)} factors for {pairs} pairs.",
+                    "The model's description (config.json) is damaged. Download it again.",
+                )
+            return {LONG_FACTORS: rope.long, SHORT_FACTORS: rope.short}
+        divisors = rope.divisors(2 * pairs)
         return {ROPE_FACTORS: tuple(divisors)} if divisors else {}
 
     @override

@@ -28,13 +28,22 @@ class Rope:
     theta: float
     """Base of the wavelengths."""
     kind: str = "default"
-    """"default", "linear", "yarn" or "llama3"."""
+    """"default", "linear", "yarn", "llama3" or "longrope"."""
     parameters: Mapping[str, float] | None = None
     """Of the scaling, by transformers' names."""
+    short: tuple[float, ...] = ()
+    """LongRoPE: what each frequency is divided by in texts of the original length."""
+    long: tuple[float, ...] = ()
+    """LongRoPE: the same in longer texts."""
 
     @classmethod
-    def from_config(cls, config: Config, default_theta: float) -> Rope:
+    def from_config(cls, config: Config, default_theta: float, *, partial: bool = False) -> Rope:
         """Read config.json, in the notation of any version of transformers.
+
+        Args:
+            config: Its content.
+            default_theta: What holds where it is silent.
+            partial: Whether the family may leave some of a head as it is.
 
         Raises:
             BadModelFile: A parameter is missing or not a number.
@@ -48,8 +57,7 @@ class Rope:
             )
         theta = _number(given.get("rope_theta", config.get("rope_theta", default_theta)))
         kind = str(given.get("rope_type") or given.get("type") or "default").lower()
-        share = given.get("partial_rotary_factor", config.get("partial_rotary_factor"))
-        if share is not None and share != 1:
+        if not partial and rotated_share(config, 1.0) != 1:
             kind = "partial"
         if kind == "default":
             return cls(theta)
@@ -59,6 +67,9 @@ class Rope:
             return cls(theta, kind, {key: _number(given.get(key)) for key in _LLAMA3})
         if kind == "yarn":
             return cls(theta, kind, _yarn(given, config))
+        if kind in {"longrope", "su"}:
+            short, long = _factors(given, "short_factor"), _factors(given, "long_factor")
+            return cls(theta, "longrope", _longrope(given, config), short, long)
         raise Unsupported(
             f"This model stretches its context by the {kind!r} rule, which llama.cpp does not have "
             "for this kind of model.",
@@ -78,6 +89,14 @@ class Rope:
             assert self.parameters is not None
             entries["rope.scaling.type"] = self.kind
             entries["rope.scaling.factor"] = float(self.parameters["factor"])
+        if self.kind == "longrope":
+            assert self.parameters is not None
+            known = self.parameters
+            entries["rope.scaling.type"] = self.kind
+            entries["rope.scaling.original_context_length"] = int(
+                known["original_max_position_embeddings"]
+            )
+            entries["rope.scaling.attn_factor"] = known["attention_factor"]
         if self.kind == "yarn":
             assert self.parameters is not None
             known = self.parameters
@@ -111,6 +130,11 @@ class Rope:
         kind = entries.get("rope.scaling.type", "none")
         if kind == "linear":
             return cls(theta, "linear", {"factor": _number(entries.get("rope.scaling.factor"))})
+        if kind == "longrope":
+            raise Unsupported(
+                "This file stretches its context by a rule that is not stored in it as a whole.",
+                "Start from the original folder with .safetensors files instead.",
+            )
         if kind != "yarn":
             return cls(theta)
         factor = _number(entries.get("rope.scaling.factor"))
@@ -140,6 +164,20 @@ class Rope:
         return result
 
 
+def rotated_share(config: Config, default: float) -> float:
+    """Share of a head's elements that is rotated.
+
+    Raises:
+        BadModelFile: It is no positive number.
+    """
+    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    places = (given, config) if isinstance(given, Mapping) else (config,)
+    for place in places:
+        if place.get("partial_rotary_factor") is not None:
+            return _number(place["partial_rotary_factor"])
+    return default
+
+
 def _wavelengths(theta: float, head: int) -> list[float]:
     return [2 * math.pi * theta ** (2 * j / head) for j in range(head // 2)]
 
@@ -147,6 +185,29 @@ def _wavelengths(theta: float, head: int) -> list[float]:
 def _usual_attention(factor: float) -> float:
     """YaRN's attention temperature, section 3.4 of the paper."""
     return 0.1 * math.log(factor) + 1 if factor > 1 else 1.0
+
+
+def _longrope(given: Mapping[str, Any], config: Config) -> dict[str, float]:
+    """Original context and temperature; Ding et al., "LongRoPE", arXiv:2402.13753."""
+    context = _number(config.get("max_position_embeddings"))
+    original = _number(
+        given.get("original_max_position_embeddings")
+        or config.get("original_max_position_embeddings", context)
+    )
+    factor = _number(given.get("factor") or context / original)
+    usual = math.sqrt(1 + math.log(factor) / math.log(original)) if factor > 1 < original else 1.0
+    attention = given.get("attention_factor")
+    return {
+        "original_max_position_embeddings": original,
+        "attention_factor": usual if attention is None else _number(attention),
+    }
+
+
+def _factors(given: Mapping[str, Any], key: str) -> tuple[float, ...]:
+    values = given.get(key)
+    if not isinstance(values, list):
+        values = [None]
+    return tuple(float(_number(value)) for value in values)
 
 
 def _yarn(given: Mapping[str, Any], config: Config) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.core.errors import BadModelFile
 from app.models.architectures.base import Config
 
 
@@ -22,3 +23,25 @@ def used_window(config: Config) -> tuple[str, ...]:
     if config.get("use_sliding_window") is not True:
         return ()
     return window_note(config.get("sliding_window", 4096), config)
+
+
+def windowed_layers(config: Config, layers: int, interval: int) -> tuple[bool, ...]:
+    """For each layer, whether it looks back a window only.
+
+    Args:
+        config: Content of config.json, which may list the kinds of layers.
+        layers: How many there are.
+        interval: Where it does not, every so many-th layer looks at everything.
+
+    Raises:
+        BadModelFile: The list is of another length.
+    """
+    kinds = config.get("layer_types")
+    if kinds is None:
+        return tuple((layer + 1) % interval != 0 for layer in range(layers))
+    if not isinstance(kinds, list) or len(kinds) != layers:
+        raise BadModelFile(
+            f"config.json: layer_types does not list the kinds of {layers} layers.",
+            "The model's description is damaged. Download it again.",
+        )
+    return tuple(kind == "sliding_attention" for kind in kinds)

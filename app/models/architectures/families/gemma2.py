@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from app.core.errors import Unsupported
-from app.models.architectures.base import Config, Dimensions, Weight
+from app.models.architectures.base import Config, Dimensions
+from app.models.architectures.decoder import SURROUNDING_NORMS
 from app.models.architectures.families.gemma import Gemma
 from app.models.architectures.hyperparameters import count, is_near
 from app.models.config import number
@@ -21,6 +21,7 @@ class Gemma2(Gemma):
     gguf = "gemma2"
     model_types = ("gemma2",)
     classes = ("Gemma2ForCausalLM",)
+    layer_norms = SURROUNDING_NORMS
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 4,
         "head_dim": 256,
@@ -29,10 +30,6 @@ class Gemma2(Gemma):
         "rope_theta": 10000.0,
         "tie_word_embeddings": True,
     }
-
-    @override
-    def norms(self, layer: int, size: Dimensions) -> Iterator[Weight]:
-        yield from surrounding_norms(self, layer, size)
 
     @override
     def metadata(self, config: Config) -> dict[str, Any]:
@@ -44,18 +41,6 @@ class Gemma2(Gemma):
             "final_logit_softcapping": number(config, "final_logit_softcapping", 30.0),
             "attention.sliding_window": count(config, "sliding_window", 4096),
         }
-
-
-def surrounding_norms(family: Gemma, layer: int, size: Dimensions) -> Iterator[Weight]:
-    """Norms in front of and behind both halves of a layer."""
-    for gguf, hf in (
-        ("attn_norm", "input_layernorm"),
-        ("post_attention_norm", "post_attention_layernorm"),
-        ("ffn_norm", "pre_feedforward_layernorm"),
-        ("post_ffw_norm", "post_feedforward_layernorm"),
-    ):
-        name = f"model.layers.{layer}.{hf}.weight"
-        yield family.norm(f"blk.{layer}.{gguf}.weight", name, size.hidden)
 
 
 def _check_scale(config: Config, size: Dimensions) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from app.core.errors import Unsupported
-from app.models.architectures.base import Config, Dimensions, Weight
+from app.models.architectures.base import Config, Dimensions
+from app.models.architectures.decoder import SURROUNDING_NORMS
 from app.models.architectures.families.gemma import Gemma
-from app.models.architectures.families.gemma2 import surrounding_norms
 from app.models.architectures.hyperparameters import count, is_near
 from app.models.architectures.rope import Rope
 from app.models.config import number
@@ -26,6 +25,7 @@ class Gemma3(Gemma):
     model_types = ("gemma3_text", "gemma3")
     classes = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
     head_norms = True
+    layer_norms = SURROUNDING_NORMS
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 4,
         "head_dim": 256,
@@ -39,10 +39,6 @@ class Gemma3(Gemma):
     def dimensions(self, config: Config) -> Dimensions:
         # The configs of the first models leave out what transformers knows anyhow.
         return super().dimensions({"num_attention_heads": 8, "vocab_size": 262208, **config})
-
-    @override
-    def norms(self, layer: int, size: Dimensions) -> Iterator[Weight]:
-        yield from surrounding_norms(self, layer, size)
 
     @override
     def rope(self, config: Config) -> Rope:
