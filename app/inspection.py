@@ -7,7 +7,6 @@ from pathlib import Path
 from app.core.errors import AppError
 from app.core.model import Fallback, FormatChoice, Inspection, Problem
 from app.core.plan import Plan, PlannedTensor
-from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.formats import FORMATS
 from app.formats.base import Conversion, Format, Preset
@@ -43,7 +42,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
     problem = prepared if isinstance(prepared, Problem) else None
     if isinstance(prepared, Conversion):
         try:
-            plan = prepared.plan(Recipe(preset.name))
+            plan = prepared.plan(preset.recipe())
         except AppError as error:
             problem = Problem(error.title, error.hint)
     return FormatChoice(

@@ -14,7 +14,6 @@ from app.core.errors import AppError
 from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.plan import Plan
-from app.core.recipe import Recipe
 from app.formats import FORMATS
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
@@ -33,7 +32,7 @@ def plans_of(checkpoint: Checkpoint) -> Plans:
     for form in FORMATS.values():
         try:
             conversion = form.prepare(checkpoint)
-            plans |= {preset.name: conversion.plan(Recipe(preset.name)) for preset in form.presets}
+            plans |= {preset.name: conversion.plan(preset.recipe()) for preset in form.presets}
         except AppError as error:
             plans |= {preset.name: error for preset in form.presets}
     return plans

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from app.core.errors import AppError
 from app.core.hub import Convertibility, Convertible, HubModelDetails
-from app.core.recipe import Recipe
 from app.formats import FORMATS
 from app.hub import errors
 from app.hub.client import Client
 from app.hub.remote import open_remote
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
+from app.models.quantized import Dequantized
 
 _OWN_CODE = (
     "The model comes with code of its own, which Nibble does not run; if that code computes "
@@ -44,7 +44,7 @@ def verdict(
     for name, form in FORMATS.items():
         preset = next((one for one in form.presets if one.recommended), form.presets[0])
         try:
-            plan = form.prepare(checkpoint).plan(Recipe(preset.name))
+            plan = form.prepare(checkpoint).plan(preset.recipe())
         except AppError as error:
             problem = problem or error
             continue
@@ -57,8 +57,14 @@ def verdict(
         limits.append(_FROM_GGUF)
     if "auto_map" in checkpoint.config:
         limits.append(_OWN_CODE)
-    word = Convertibility.LIMITS if limits else Convertibility.YES
+    harmless = set(checkpoint.notes) if _is_native(checkpoint) else set()
+    word = Convertibility.LIMITS if set(limits) - harmless else Convertibility.YES
     return Convertible(word, tuple(dict.fromkeys(limits))), checkpoint
+
+
+def _is_native(checkpoint: Checkpoint) -> bool:
+    """Whether no original is more exact than a quantized model."""
+    return isinstance(checkpoint, Dequantized) and checkpoint.native
 
 
 def _no(error: AppError) -> Convertible:

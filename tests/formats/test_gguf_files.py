@@ -6,6 +6,7 @@ import json
 import shutil
 from itertools import pairwise
 
+import bare_gguf
 import gguf
 import numpy as np
 import pytest
@@ -204,9 +205,12 @@ def test_that_requantizing_equals_quantizing_the_rounded_source(tiny, tmp_path):
 
 def test_that_a_file_with_few_bits_is_refused_and_the_original_asked_for(tiny, tmp_path):
     tiny_models.convert(tiny("llama").folder, tmp_path / "q4.gguf", Recipe("Q4_0"))
+    conversion = GGUF.prepare(open_model(tmp_path / "q4.gguf"))
     with pytest.raises(Unsupported, match="already quantized \\(Q4_0, Q6_K\\)") as caught:
-        GGUF.prepare(open_model(tmp_path / "q4.gguf"))
+        conversion.plan(Recipe("Q4_0"))
     assert "original" in caught.value.hint
+    plan = conversion.plan(Recipe("Q4_0", requantize=True))
+    assert "accuracy is lost twice" in plan.notes[0]
 
 
 def test_that_a_q8_0_source_is_accepted_with_a_note(tiny, tmp_path):
@@ -215,13 +219,22 @@ def test_that_a_q8_0_source_is_accepted_with_a_note(tiny, tmp_path):
     assert any("Q8_0 already" in note for note in plan.notes)
 
 
-def test_that_a_gguf_file_of_an_unknown_family_is_refused(tiny, tmp_path):
-    tiny_models.convert(tiny("llama").folder, tmp_path / "x.gguf", Recipe("F16"))
-    file = GgufFile(tmp_path / "x.gguf")
-    metadata = {**file.header.metadata, "general.architecture": typed("mamba")}
-    tiny_models.rewrite_metadata(file, tmp_path / "y.gguf", metadata)
-    with pytest.raises(Unsupported, match="mamba"):
-        GGUF.prepare(open_model(tmp_path / "y.gguf"))
+def test_that_a_gguf_file_of_an_unknown_family_is_quantized_by_the_names_of_its_tensors(tmp_path):
+    metadata, shapes = bare_gguf.dense("of-tomorrow", layers=9)
+    bare_gguf.write(tmp_path / "f16.gguf", metadata, shapes)
+    plan = tiny_models.convert(tmp_path / "f16.gguf", tmp_path / "q.gguf", Recipe("Q8_0"))
+    written = gguf.GGUFReader(tmp_path / "q.gguf")
+    assert {t.name: t.tensor_type.name for t in written.tensors} == {
+        t.name: t.encoding for t in plan.tensors
+    }
+    assert {t.encoding for t in plan.tensors} == {"Q8_0", "F32"}
+
+
+def test_that_a_file_that_holds_no_model_is_refused(tmp_path):
+    metadata, shapes = bare_gguf.dense(layers=1)
+    metadata["general.type"] = "adapter"
+    with pytest.raises(Unsupported, match="adapter"):
+        GGUF.prepare(open_model(bare_gguf.write(tmp_path / "a.gguf", metadata, shapes)))
 
 
 def test_that_long_texts_of_windowed_models_get_a_note(tiny, tmp_path):
@@ -237,7 +250,7 @@ def test_that_long_texts_of_windowed_models_get_a_note(tiny, tmp_path):
 def test_that_the_sample_fits_every_preset():
     conversion = GGUF.prepare(open_model(sample_model()))
     for preset in GGUF.presets:
-        plan = conversion.plan(Recipe(preset.name))
+        plan = conversion.plan(preset.recipe())
         assert plan.weights > 5_000_000
         assert plan.header.startswith(b"GGUF")
 

@@ -49,8 +49,8 @@ def test_that_a_plan_from_headers_is_the_plan_from_the_files(client, tmp_path):
     remote = open_remote(client, model(client, "org/sample"))
     local = open_model(shutil.copytree(sample_model(), tmp_path / "sample"))
     from_headers, from_files = (FORMATS["gguf"].prepare(one) for one in (remote, local))
-    for preset in PRESETS:
-        assert from_headers.plan(Recipe(preset)) == from_files.plan(Recipe(preset))
+    for _, preset in PRESETS.values():
+        assert from_headers.plan(preset.recipe()) == from_files.plan(preset.recipe())
     assert remote.weights == local.weights
 
 
