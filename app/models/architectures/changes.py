@@ -235,6 +235,31 @@ class Part(Change):
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnPart(Change):
+    """Every so many-th column: vectors that alternate are taken apart."""
+
+    start: int
+    step: int
+
+    @override
+    def shape(self, sources: Sequence[Shape]) -> Shape:
+        (source,) = sources
+        return (*source[:-1], len(range(self.start, source[-1], self.step)))
+
+    @override
+    def rows(self, sources: Sequence[Reader], start: int, stop: int) -> Tensor:
+        return sources[0].rows(start, stop)[:, self.start :: self.step]
+
+    @override
+    def fill(self, result: Reader, source: int, out: Tensor) -> None:
+        out[..., self.start :: self.step] = whole(result)
+
+    @override
+    def columns(self, importance: Tensor) -> Tensor:
+        return importance[..., self.start :: self.step]
+
+
+@dataclass(frozen=True, slots=True)
 class Stacked(Change):
     """Matrices of one shape, one behind the other: the experts of a layer. (out, in) each."""
 

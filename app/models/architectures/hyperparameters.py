@@ -197,6 +197,11 @@ def count(config: Config, key: str, default: int | None = None, file: str = "con
     return value
 
 
+def spelled(config: Config, *keys: str) -> str:
+    """The first of several names of one field that is there, or the first of all."""
+    return next((key for key in keys if config.get(key) is not None), keys[0])
+
+
 def epsilon(
     config: Config, key: str, default: float | None = None, file: str = "config.json"
 ) -> float:

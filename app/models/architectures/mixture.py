@@ -13,7 +13,7 @@ from typing import Any
 from app.core.errors import BadModelFile
 from app.models.architectures.base import Config, Dimensions, Source, Weight
 from app.models.architectures.changes import Part, Stacked
-from app.models.architectures.hyperparameters import count
+from app.models.architectures.hyperparameters import count, spelled
 
 _MOST_EXPERTS = 4096
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
@@ -40,7 +40,7 @@ def mixture_dimensions(
     Raises:
         BadModelFile: One is missing or out of bounds.
     """
-    number = count(config, _present(config, _EXPERTS))
+    number = count(config, spelled(config, *_EXPERTS))
     if number > _MOST_EXPERTS:
         raise BadModelFile(
             f"config.json: {number} experts are too many.",
@@ -49,14 +49,9 @@ def mixture_dimensions(
     return replace(
         size,
         experts=number,
-        used_experts=count(config, _present(config, _USED)),
+        used_experts=count(config, spelled(config, *_USED)),
         expert_inner=count(config, inner),
     )
-
-
-def _present(config: Config, keys: tuple[str, ...]) -> str:
-    """The first of several names of one field that is there, or the most common one."""
-    return next((key for key in keys if config.get(key) is not None), keys[0])
 
 
 def mixture_metadata(size: Dimensions) -> dict[str, Any]:
