@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import ClassVar
+from itertools import groupby
+from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
 from app.commands.base import Answer, Command
 from app.commands.terminal import table
+
+if TYPE_CHECKING:
+    from app.formats.base import Preset
+
+_LEGEND = "\n\n* the usual choice\n! needs an importance matrix"
 
 
 class Formats(Command):
@@ -22,13 +28,18 @@ class Formats(Command):
     def run(self, args: argparse.Namespace) -> Answer:
         from app.formats import PRESETS
 
-        rows = [
-            (preset.name + (" *" if preset.recommended else ""), preset.quality, preset.summary)
-            for _, preset in PRESETS.values()
-        ]
-        text = table(("format", "quality", ""), rows) + "\n\n* the usual choice"
+        rows: list[tuple[str, str, str]] = []
+        for group, members in groupby(PRESETS.values(), key=lambda one: one[1].group):
+            rows += [("", "", ""), (f"{group}:", "", "")] if rows else [(f"{group}:", "", "")]
+            rows += [_row(preset) for _, preset in members]
+        text = table(("format", "quality", ""), rows) + _LEGEND
         document = [
             {"format": form.name, "runs_in": form.runs_in, **asdict(preset)}
             for form, preset in PRESETS.values()
         ]
         return Answer(text, document)
+
+
+def _row(preset: Preset) -> tuple[str, str, str]:
+    marks = " *" * preset.recommended + " !" * preset.needs_importance
+    return preset.name + marks, preset.quality, preset.summary

@@ -12,6 +12,8 @@ from typing import ClassVar
 from typing_extensions import override
 
 from app.commands.base import INTERRUPTED, Answer, Command
+from app.commands.dry_run import dry_run
+from app.commands.recipe import add_recipe_options, recipe_of
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
 from app.core.events import Failed, Finished, Started
@@ -20,7 +22,6 @@ from app.core.job import Job, State, new_id
 from app.core.lock import FileLock, is_locked
 from app.core.names import result_name
 from app.core.places import jobs_folder
-from app.core.recipe import Recipe
 from app.core.report import Report, load_report
 from app.core.store import JobStore
 
@@ -36,18 +37,21 @@ class Quantize(Command):
         parser.add_argument("model", help="a folder, a .gguf file, sample, or org/name on the hub")
         parser.add_argument("--format", required=True, help="see: nibble formats")
         parser.add_argument("--out", type=Path, help="file to write (default: here, by its name)")
-        parser.add_argument(
-            "--pure", action="store_true", help="give every weight matrix the same type"
-        )
         parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps (default: cpu)")
         parser.add_argument("--threads", type=positive, default=0, help="default: all cores")
         parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
         parser.add_argument(
             "--no-evaluate", action="store_true", help="do not measure what was lost"
         )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only say what would be made, from headers alone"
+        )
+        add_recipe_options(parser)
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
+        if args.dry_run:
+            return dry_run(args.model, recipe_of(args, args.format))
         job = _job(args)
         store = JobStore(jobs_folder())
         job = _unfinished(store, job) or job
@@ -78,7 +82,7 @@ def _job(args: argparse.Namespace) -> Job:
         id=new_id(),
         source=source,
         target=str(target.absolute()),
-        recipe=Recipe(preset.name, pure=args.pure),
+        recipe=recipe_of(args, preset.name),
         device=args.device,
         threads=args.threads,
         evaluate=not args.no_evaluate,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -13,10 +14,12 @@ from app.core.events import Event, Note, Progress
 PHASES = {
     "prepare": "Preparing",
     "download": "Downloading",
+    "calibrate": "Calibrating",
     "quantize": "Quantizing",
     "verify": "Checking the file",
     "evaluate": "Measuring the loss",
     "measure": "Measuring",
+    "copy": "Copying",
 }
 _QUIET_SECONDS = 5.0  # between lines where the output is not a terminal
 
@@ -30,6 +33,22 @@ def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kMGT])(i?)B?|B)?", re.IGNORECASE)
+
+
+def byte_count(text: str) -> int:
+    """An argument that is a size: 2G, 500 MB, 1.5GiB, or a plain number of bytes.
+
+    Raises:
+        ArgumentTypeError: It is none, or zero.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size such as 2G or 500M")
+    power = " kmgt".index((match[2] or " ").lower())
+    return max(1, int(float(match[1]) * (1024 if match[3] else 1000) ** power))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,76 @@
+"""The part of a command line that says what is wanted: the options of a recipe."""
+
+from __future__ import annotations
+
+import argparse
+
+from app.commands.terminal import byte_count
+from app.core.recipe import Recipe
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Declare everything that a recipe can say besides its preset."""
+    group = parser.add_argument_group("recipe")
+    group.add_argument("--pure", action="store_true", help="give every weight matrix the same type")
+    group.add_argument(
+        "--tensor",
+        type=_override,
+        action="append",
+        default=[],
+        metavar="PATTERN=TYPE",
+        help="type of the tensors in whose names the regular expression is found, such as "
+        "ffn_down=Q6_K; the first that is found counts (repeatable)",
+    )
+    group.add_argument("--output-type", default="", metavar="TYPE", help="of the output layer")
+    group.add_argument(
+        "--embedding-type", default="", metavar="TYPE", help="of the token embedding"
+    )
+    group.add_argument(
+        "--leave-output", action="store_true", help="leave the output layer as it is stored"
+    )
+    group.add_argument(
+        "--metadata",
+        type=_entry,
+        action="append",
+        default=[],
+        metavar="KEY=TYPE:VALUE",
+        help="set an entry of the file, such as general.name=str:Mine; TYPE is int, float, bool "
+        "or str (repeatable)",
+    )
+    group.add_argument(
+        "--split", type=byte_count, default=0, metavar="SIZE", help="files of at most: 2G, 500M"
+    )
+    group.add_argument(
+        "--allow-requantize",
+        action="store_true",
+        help="accept a model that is quantized already; its accuracy is lost twice",
+    )
+
+
+def recipe_of(args: argparse.Namespace, preset: str) -> Recipe:
+    """What the options say, with `preset` as the base."""
+    return Recipe(
+        preset,
+        pure=args.pure,
+        overrides=tuple(args.tensor),
+        output=args.output_type,
+        embedding=args.embedding_type,
+        leave_output=args.leave_output,
+        requantize=args.allow_requantize,
+        split_bytes=args.split,
+        metadata=tuple(args.metadata),
+    )
+
+
+def _override(text: str) -> tuple[str, str]:
+    pattern, _, kind = text.rpartition("=")
+    if not pattern or not kind:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PATTERN=TYPE")
+    return pattern, kind
+
+
+def _entry(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    if not key or ":" not in value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=TYPE:VALUE")
+    return key, value
