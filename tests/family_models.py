@@ -13,6 +13,19 @@ MIXTURE = {
     "moe_intermediate_size": 256,
 }
 
+LATENT = {
+    **MIXTURE,
+    "n_routed_experts": 4,
+    "n_shared_experts": 1,
+    "first_k_dense_replace": 1,
+    "num_key_value_heads": 8,
+    "q_lora_rank": 256,
+    "kv_lora_rank": 256,
+    "qk_nope_head_dim": 32,
+    "qk_rope_head_dim": 32,
+    "v_head_dim": 32,
+}
+
 FAMILY_MODELS: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "num_local_experts": 4, "sliding_window": None},
     "qwen2 moe": {
@@ -100,6 +113,56 @@ FAMILY_MODELS: dict[str, dict[str, Any]] = {
         "num_kv_heads": 2,
     },
     "olmoe": {"model_type": "olmoe", **MIXTURE, "num_key_value_heads": 8},
+    "deepseek v2": {"model_type": "deepseek_v2", **LATENT, "norm_topk_prob": False},
+    "deepseek v3": {
+        "model_type": "deepseek_v3",
+        **LATENT,
+        "n_group": 2,
+        "topk_group": 1,
+        "routed_scaling_factor": 2.5,
+    },
+    "glm 4.5": {
+        "model_type": "glm4_moe",
+        **MIXTURE,
+        "n_routed_experts": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "head_dim": 32,
+        "use_qk_norm": True,
+        "attention_bias": True,
+    },
+    "ernie 4.5 moe": {
+        "model_type": "ernie4_5_moe",
+        "moe_num_experts": 4,
+        "moe_k": 2,
+        "moe_intermediate_size": 256,
+        "moe_num_shared_experts": 1,
+        "moe_layer_start_index": 1,
+    },
+    "llama 4": {
+        "model_type": "llama4_text",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 1,
+        "intermediate_size": 256,
+        "intermediate_size_mlp": 512,
+        "interleave_moe_layer_step": 2,
+        "head_dim": 32,
+    },
+    "ministral 3": {
+        "model_type": "ministral3",
+        "head_dim": 32,
+        "rope_parameters": {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "beta_fast": 32.0,
+            "beta_slow": 1.0,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+            "original_max_position_embeddings": 128,
+            "llama_4_scaling_beta": 0.1,
+        },
+    },
     "gpt-oss": {
         "model_type": "gpt_oss",
         "num_local_experts": 4,

@@ -49,7 +49,7 @@ def describe_folder(checkpoint: Checkpoint) -> Description:
     architecture = find_architecture(checkpoint.config)
     config = text_part(checkpoint.config)
     dimensions = architecture.dimensions(config)
-    stored = architecture.stored_names(checkpoint.tensors.keys())
+    stored = architecture.stored_names(checkpoint.tensors.keys(), config)
     weights = []
     used: set[str] = set()
     for weight in architecture.weights(config, stored.keys()):

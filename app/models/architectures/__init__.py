@@ -10,7 +10,7 @@ from typing import Any
 
 from app.core.discover import discover
 from app.core.errors import BadModelFile, Unsupported
-from app.models.architectures.base import Architecture, Config
+from app.models.architectures.base import Architecture, Config, text_part
 from app.models.source_file import shown
 
 ARCHITECTURES = tuple(found() for found in discover(f"{__name__}.families", Architecture).values())
@@ -26,6 +26,11 @@ def find_architecture(config: Config) -> Architecture:
         BadModelFile: The config does not say.
         Unsupported: None of ours.
     """
+    inner = text_part(config)
+    if inner is not config and isinstance(inner.get("model_type"), str):
+        for architecture in ARCHITECTURES:  # of a model that sees, the part that writes
+            if inner["model_type"] in architecture.model_types:
+                return architecture
     classes = config.get("architectures")
     named = [name for name in classes if isinstance(name, str)] if isinstance(classes, list) else []
     model_type = config.get("model_type")

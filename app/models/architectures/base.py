@@ -35,6 +35,7 @@ _OTHER_PARTS = re.compile(
     r"|multi_modal_projector|mm_projector|patch_merger|audio_tower|embed_audio|mtp)\."
 )
 """Parts beside the language model: pictures, sound, and drafting of later tokens."""
+_LAYER = re.compile(r"model\.layers\.(\d+)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +191,13 @@ class Architecture(ABC):
             "Start from the original folder with .safetensors files instead.",
         )
 
-    def stored_names(self, names: Collection[str]) -> dict[str, str]:
-        """The checkpoint's tensors by the names that `weights` uses, other parts left out."""
+    def stored_names(self, names: Collection[str], config: Config) -> dict[str, str]:
+        """The checkpoint's tensors by the names that `weights` uses.
+
+        Parts beside the language model are left out, and layers behind its last one, which
+        draft later tokens.
+        """
+        last = config.get("num_hidden_layers") if config.get("num_nextn_predict_layers") else None
         skipped = re.compile(self.skipped) if self.skipped else None
         kept = [
             name for name in names if not _OTHER_PARTS.search(name) and not _COMPUTED.search(name)
@@ -200,6 +206,9 @@ class Architecture(ABC):
         found = {}
         for name in kept:
             plain = ours + name.removeprefix(theirs) if name.startswith(theirs) else name
+            layer = _LAYER.match(plain)
+            if layer and last is not None and int(layer[1]) >= last:
+                continue
             if skipped is None or not skipped.search(plain):
                 found[plain] = name
         return found

@@ -54,8 +54,11 @@ class Change(ABC):
     def fill(self, result: Reader, source: int, out: Tensor) -> None:
         """Undo: write into `out`, shaped as source number `source`, what `result` knows of it."""
 
-    def columns(self, importance: Tensor) -> Tensor:
-        """Importances of a source's columns, (..., in), in the order of the result's columns."""
+    def columns(self, importance: Tensor) -> Tensor | None:
+        """Importances of a source's columns, (..., in), in the order of the result's columns.
+
+        None where the result's columns are something else.
+        """
         return importance
 
 

@@ -185,13 +185,20 @@ def _refuse_uneven(known: Mapping[str, Any]) -> None:
             )
 
 
-def count(config: Config, key: str, default: int | None = None, file: str = "config.json") -> int:
-    """A count that is small enough to make lists of that length.
+def count(
+    config: Config,
+    key: str,
+    default: int | None = None,
+    file: str = "config.json",
+    *,
+    least: int = 1,
+) -> int:
+    """A count of at least `least` that is small enough to make lists of that length.
 
     Raises:
         BadModelFile: It is missing or out of bounds.
     """
-    value = whole_number(config, key, default, file=file)
+    value = whole_number(config, key, default, file=file, least=least)
     if value > _MOST:
         raise BadModelFile(f"{file}: {key} is {value}, which is too much.", _AGAIN)
     return value

@@ -31,6 +31,9 @@ class ExpertNames:
 
 USUAL = ExpertNames()
 
+SOFTMAX, SIGMOID = 1, 2
+"""llama.cpp's numbers for what a router's answers go through, `expert_gating_func`."""
+
 
 def mixture_dimensions(
     size: Dimensions, config: Config, inner: str = "moe_intermediate_size"
@@ -92,3 +95,12 @@ def experts(
     ):
         sources = tuple(Source(f"{hf}{i}.{name}.weight", shape) for i in range(size.experts))
         yield Weight(f"{gguf}{kind}_exps.weight", sources, Stacked())
+
+
+def shared_experts(layer: int, hf: str, size: Dimensions, inner: int) -> Iterator[Weight]:
+    """The matrices of the experts that every token goes through, `inner` wide together."""
+    gguf = f"blk.{layer}.ffn_"
+    if inner:
+        yield Weight.of(gguf + "gate_shexp.weight", hf + "gate_proj.weight", inner, size.hidden)
+        yield Weight.of(gguf + "up_shexp.weight", hf + "up_proj.weight", inner, size.hidden)
+        yield Weight.of(gguf + "down_shexp.weight", hf + "down_proj.weight", size.hidden, inner)

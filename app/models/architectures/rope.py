@@ -35,6 +35,8 @@ class Rope:
     """LongRoPE: what each frequency is divided by in texts of the original length."""
     long: tuple[float, ...] = ()
     """LongRoPE: the same in longer texts."""
+    log_multiplier: float = 0.0
+    """YaRN: how fast the temperature grows, for families that tell it; 0: as in the paper."""
 
     @classmethod
     def from_config(cls, config: Config, default_theta: float, *, partial: bool = False) -> Rope:
@@ -103,6 +105,8 @@ class Rope:
             entries["rope.scaling.original_context_length"] = int(
                 known["original_max_position_embeddings"]
             )
+            if self.log_multiplier:
+                entries["rope.scaling.yarn_log_multiplier"] = self.log_multiplier
             if "attention_factor" in known:
                 # llama.cpp multiplies this with YaRN's usual factor, transformers replaces it
                 share = known["attention_factor"] / _usual_attention(known["factor"])

@@ -110,7 +110,7 @@ def test_that_gguf_files_of_unknown_families_are_refused(metadata):
 def test_that_tensors_are_found_however_a_model_that_sees_spells_them(stored, plain):
     llama = BY_TITLE["Llama"]
     names = [stored, "vision_tower.layers.0.x", "model.visual.blocks.1.y"]
-    assert llama.stored_names(names) == {plain: stored}
+    assert llama.stored_names(names, {}) == {plain: stored}
 
 
 def test_that_the_language_model_s_part_of_a_config_is_taken():

@@ -13,8 +13,8 @@ class Ernie45(Decoder):
 
     title = "ERNIE 4.5"
     gguf = "ernie4_5"
-    model_types = ("ernie4_5",)
-    classes = ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")
+    model_types: ClassVar[tuple[str, ...]] = ("ernie4_5",)
+    classes: ClassVar[tuple[str, ...]] = ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")
     maybe_biased = ALL
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 2,

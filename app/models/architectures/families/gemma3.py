@@ -22,7 +22,7 @@ class Gemma3(Gemma):
 
     title = "Gemma 3"
     gguf = "gemma3"
-    model_types = ("gemma3_text", "gemma3")
+    model_types = ("gemma3_text",)
     classes = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
     head_norms = True
     layer_norms = SURROUNDING_NORMS

@@ -12,7 +12,12 @@ from app.models.architectures.changes import Flattened
 from app.models.architectures.families.qwen2 import Qwen2
 from app.models.architectures.families.qwen3_moe import refuse_dense_layers
 from app.models.architectures.hyperparameters import count
-from app.models.architectures.mixture import experts, mixture_dimensions, mixture_metadata
+from app.models.architectures.mixture import (
+    experts,
+    mixture_dimensions,
+    mixture_metadata,
+    shared_experts,
+)
 
 
 class Qwen2Moe(Qwen2):
@@ -45,10 +50,7 @@ class Qwen2Moe(Qwen2):
         shared, hidden = _shared(config), size.hidden
         gate = gguf + "ffn_gate_inp_shexp.weight"
         yield Weight.of(gate, hf + "shared_expert_gate.weight", 1, hidden, change=Flattened())
-        hf += "shared_expert."
-        yield from self.matrix(layer, "ffn_gate_shexp", hf + "gate_proj", shared, hidden)
-        yield from self.matrix(layer, "ffn_up_shexp", hf + "up_proj", shared, hidden)
-        yield from self.matrix(layer, "ffn_down_shexp", hf + "down_proj", hidden, shared)
+        yield from shared_experts(layer, hf + "shared_expert.", size, shared)
 
     @override
     def notes(self, config: Config) -> tuple[str, ...]:
