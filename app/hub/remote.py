@@ -26,6 +26,7 @@ from app.hub.selection import GGUF, select
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import read_gguf_header
+from app.models.quantized import seen_plain
 from app.models.safetensors_folder import SafetensorsFolder
 from app.models.source_file import SourceFile
 
@@ -97,7 +98,7 @@ def open_remote(client: Client, details: HubModelDetails, file: str = "") -> Che
         return RemoteGguf(folder / chosen.weights[0].name, chosen.sizes(folder))
     chosen = chosen.narrowed(folder)
     source.fetch(chosen.weights, source.safetensors_header)
-    return RemoteFolder(folder, chosen.sizes(folder))
+    return seen_plain(RemoteFolder(folder, chosen.sizes(folder)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -49,6 +50,19 @@ class Checkpoint(ABC):
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(info.nbytes for info in self.tensors.values())
+
+    @property
+    def stored_as(self) -> str:
+        """The dtype or encoding that holds most of the bytes."""
+        by_dtype: Counter[str] = Counter()
+        for info in self.tensors.values():
+            by_dtype[info.dtype] += info.nbytes
+        return by_dtype.most_common(1)[0][0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what is stored, for a person who makes something of it."""
+        return ()
 
     @property
     def weights(self) -> int:

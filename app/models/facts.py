@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,15 +31,12 @@ def model_facts(checkpoint: Checkpoint) -> ModelFacts:
         BadModelFile: A fact is of an impossible kind, such as a hidden size that is a text.
     """
     describe = _of_gguf if isinstance(checkpoint, GgufFile) else _of_folder
-    bytes_by_dtype: Counter[str] = Counter()
-    for info in checkpoint.tensors.values():
-        bytes_by_dtype[info.dtype] += info.nbytes
     return ModelFacts(
         path=str(checkpoint.path),
         kind=checkpoint.kind,
         weights=checkpoint.weights,
         nbytes=checkpoint.nbytes,
-        dtype=bytes_by_dtype.most_common(1)[0][0],
+        dtype=checkpoint.stored_as,
         **describe(checkpoint),
     )
 

@@ -8,6 +8,7 @@ from app.core.errors import BadModelFile, Unsupported
 from app.core.places import sample_model
 from app.models.base import Checkpoint
 from app.models.gguf_file import PART, GgufFile
+from app.models.quantized import seen_plain
 from app.models.safetensors_folder import CONFIG, SafetensorsFolder, pickle_refused
 from app.models.source_file import SourceFile, shown, unreadable
 
@@ -17,6 +18,8 @@ SAMPLE = "sample"
 
 def open_model(path: str | Path) -> Checkpoint:
     """Open a model folder, one of its files, a GGUF file, or the "sample".
+
+    A folder that was published quantized is seen as the plain model, where that is possible.
 
     Raises:
         BadModelFile: There is no model, or it is damaged.
@@ -40,7 +43,7 @@ def open_model(path: str | Path) -> Checkpoint:
 
 def _open_folder(folder: Path) -> Checkpoint:
     if any(folder.glob("*.safetensors")) or any(folder.glob("*.safetensors.index.json")):
-        return SafetensorsFolder(folder)
+        return seen_plain(SafetensorsFolder(folder))
     names = sorted(file.name for file in folder.glob("*.gguf") if not _is_later_part(file.name))
     if len(names) == 1:
         return GgufFile(folder / names[0])
@@ -69,7 +72,7 @@ def _open_file(path: Path) -> Checkpoint:
     if start.startswith(b"GGUF"):
         return GgufFile(path)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= source.size - 8:
-        return SafetensorsFolder(path.parent)
+        return seen_plain(SafetensorsFolder(path.parent))
     if start.startswith((b"PK\x03\x04", b"\x80\x02")):
         raise pickle_refused(path.name)
     source.check_start(start)

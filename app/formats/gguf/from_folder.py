@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from app.core.errors import Unsupported
 from app.formats.gguf.conversion import GgufConversion, Target
 from app.formats.gguf.metadata import model_metadata
 from app.models.base import Checkpoint
 from app.models.description import describe_folder
+from app.models.quantized import plain
 from app.models.vocabulary import read_vocabulary
-
-_FLOATS = {"F64", "F32", "F16", "BF16"}
 
 
 class FolderConversion(GgufConversion):
@@ -20,9 +18,10 @@ class FolderConversion(GgufConversion):
 
         Raises:
             BadModelFile: One of them is damaged.
-            Unsupported: llama.cpp cannot run such a model, or it is quantized already.
+            Unsupported: llama.cpp cannot run such a model, or it is quantized in a way that is
+                not read.
         """
-        _refuse_quantized(checkpoint)
+        checkpoint = plain(checkpoint)
         description = describe_folder(checkpoint)
         architecture, dimensions = description.architecture, description.dimensions
         config = description.config
@@ -42,18 +41,5 @@ class FolderConversion(GgufConversion):
             checkpoint,
             targets,
             model_metadata(checkpoint, description, vocabulary),
-            (*architecture.notes(config), *vocabulary.notes),
+            (*checkpoint.notes, *architecture.notes(config), *vocabulary.notes),
         )
-
-
-def _refuse_quantized(checkpoint: Checkpoint) -> None:
-    quantization = checkpoint.config.get("quantization_config")
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else None
-    odd = next((info for info in checkpoint.tensors.values() if info.dtype not in _FLOATS), None)
-    if quantization is None and odd is None:
-        return
-    raise Unsupported(
-        "This model is already quantized.",
-        "Quantizing it again would lose accuracy twice. Choose the original model, in BF16 or F16.",
-        f"method: {method}; {odd.name} is {odd.dtype}" if odd else f"method: {method}",
-    )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from app.models.quantized.dequantized import Dequantized, plain
+from app.models.quantized.dequantized import Dequantized, plain, seen_plain
 
-__all__ = ["Dequantized", "plain"]
+__all__ = ["Dequantized", "plain", "seen_plain"]

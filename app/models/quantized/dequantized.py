@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from app.core.errors import Unsupported
 from app.core.tensor import TensorInfo
 from app.models.base import Checkpoint
 from app.models.config import section, text
@@ -52,19 +53,30 @@ class Dequantized(Checkpoint):
         self.path: Path = stored.path
         self.files: Sequence[Path] = stored.files
         self.config: Mapping[str, Any] = _without_quantization(stored.config)
-        self.method = method
+        self._method = method
         self._weights = dict(method.weights(stored, settings))
         self.tensors: dict[str, TensorInfo] = _plain_tensors(stored, self._weights)
 
     @property
-    def note(self) -> str:
-        """What the quantization of the source means for what is made of it."""
-        if self.method.native:
-            return f"The model was published in {self.method.name}; nothing is lost by reading it."
-        return (
-            f"The source was quantized before, with {self.method.name}: what that lost stays "
-            "lost. The original in BF16 or F16, if you can get it, is the better source."
-        )
+    @override
+    def stored_as(self) -> str:
+        return self._method.name if self._weights else super().stored_as
+
+    @property
+    @override
+    def notes(self) -> tuple[str, ...]:
+        name = self._method.name
+        if not self._weights:
+            return ()
+        if self.native:
+            return (f"The model was published in {name}; nothing is lost by reading it.",)
+        lost = f"The source was quantized before, with {name}: what that lost stays lost."
+        return (f"{lost} The original in BF16 or F16, if you can get it, is the better source.",)
+
+    @property
+    def native(self) -> bool:
+        """Whether makers of models publish in this form, so that no original is more exact."""
+        return self._method.native
 
     @override
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
@@ -100,6 +112,18 @@ def plain(checkpoint: Checkpoint) -> Checkpoint:
     if found is None:
         return checkpoint
     return Dequantized(checkpoint, *found)
+
+
+def seen_plain(checkpoint: Checkpoint) -> Checkpoint:
+    """Like `plain`, but what cannot be read so stays as it is: it can still be looked at.
+
+    Raises:
+        BadModelFile: See `plain`.
+    """
+    try:
+        return plain(checkpoint)
+    except Unsupported:
+        return checkpoint
 
 
 def _method_of(checkpoint: Checkpoint) -> tuple[Method, Mapping[str, Any]] | None:
@@ -160,8 +184,12 @@ def _plain_tensors(
 
 
 def _is_odd(info: TensorInfo) -> bool:
-    """Whether a tensor holds a matrix of numbers that are no plain weights."""
-    return info.dtype not in _FLOATS | _BUFFERS and len(info.shape) > 1
+    """Whether a tensor holds a matrix of numbers that are no plain weights.
+
+    GPT-2 and its kin store masks as bytes, under the name of a bias.
+    """
+    plain_dtype = info.dtype in _FLOATS | _BUFFERS or info.name.endswith(".bias")
+    return not plain_dtype and len(info.shape) > 1
 
 
 def _without_quantization(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -9,11 +10,30 @@ import pytest
 import torch
 
 from app.core.errors import BadModelFile
+from app.models.base import Checkpoint
 from app.models.open import open_model
 from app.models.quantized import plain
+from app.models.safetensors_folder import SafetensorsFolder
 from tests.models.quantized.published import PUBLISHED, Published, gpt_oss, mlx
 
 KINDS = pytest.mark.parametrize("kind", PUBLISHED)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A published weight, and the folder that it is in."""
+
+    published: Published
+    stored: Checkpoint
+    plain: Checkpoint
+
+
+@pytest.fixture(scope="module", params=PUBLISHED)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    """Each way of quantizing."""
+    published = PUBLISHED[request.param]()
+    stored = SafetensorsFolder(published.write(tmp_path_factory.mktemp("published")))
+    return Opened(published, stored, plain(stored))
 
 
 def assert_equal_to_library(found: torch.Tensor, model: Published) -> None:
@@ -24,48 +44,38 @@ def assert_equal_to_library(found: torch.Tensor, model: Published) -> None:
     )
 
 
-@KINDS
-def test_that_a_weight_is_read_as_its_library_reads_it(kind: str, tmp_path: Path) -> None:
-    model = PUBLISHED[kind]()
-    checkpoint = plain(open_model(model.write(tmp_path)))
-    assert set(checkpoint.tensors) == {model.name, "model.norm.weight"}
-    info = checkpoint.tensors[model.name]
-    assert info.shape == tuple(model.expected.shape)
-    assert info.dtype == "F32"
-    assert_equal_to_library(checkpoint.tensor(model.name), model)
+def test_that_a_weight_is_read_as_its_library_reads_it(model: Opened) -> None:
+    name, expected = model.published.name, model.published.expected
+    assert set(model.plain.tensors) == {name, "model.norm.weight"}
+    assert model.plain.tensors[name].shape == tuple(expected.shape)
+    assert model.plain.tensors[name].dtype == "F32"
+    assert_equal_to_library(model.plain.tensor(name), model.published)
 
 
-@KINDS
-def test_that_rows_are_read_alone_as_they_are_among_all(kind: str, tmp_path: Path) -> None:
-    model = PUBLISHED[kind]()
-    checkpoint = plain(open_model(model.write(tmp_path)))
-    whole = checkpoint.rows(model.name)
-    rows = prod(model.expected.shape[:-1])
-    assert whole.shape == (rows, model.expected.shape[-1])
+def test_that_rows_are_read_alone_as_they_are_among_all(model: Opened) -> None:
+    name, shape = model.published.name, model.published.expected.shape
+    whole = model.plain.rows(name)
+    rows = prod(shape[:-1])
+    assert whole.shape == (rows, shape[-1])
     for start, stop in ((0, 1), (1, 2), (3, rows - 1), (rows - 3, rows), (rows // 2, rows // 2)):
-        assert torch.equal(checkpoint.rows(model.name, start, stop), whole[start:stop])
+        assert torch.equal(model.plain.rows(name, start, stop), whole[start:stop])
     for start, stop in ((-1, 2), (0, rows + 1), (3, 2)):
         with pytest.raises(IndexError):
-            checkpoint.rows(model.name, start, stop)
+            model.plain.rows(name, start, stop)
 
 
-@KINDS
-def test_that_a_weight_takes_what_its_parts_take(kind: str, tmp_path: Path) -> None:
-    model = PUBLISHED[kind]()
-    stored = open_model(model.write(tmp_path))
-    checkpoint = plain(stored)
-    assert checkpoint.nbytes == stored.nbytes
-    assert checkpoint.files == stored.files
-    parts = {name: part for name, part in model.stored.items() if "input_scale" not in name}
-    assert checkpoint.tensors[model.name].nbytes == sum(part.nbytes for part in parts.values())
+def test_that_a_weight_takes_what_its_parts_take(model: Opened) -> None:
+    assert model.plain.nbytes == model.stored.nbytes
+    assert model.plain.files == model.stored.files
+    parts = {name: part for name, part in model.published.stored.items() if "input" not in name}
+    taken = model.plain.tensors[model.published.name].nbytes
+    assert taken == sum(part.nbytes for part in parts.values())
 
 
 @KINDS
 def test_that_missing_parts_are_noticed(kind: str, tmp_path: Path) -> None:
     model = PUBLISHED[kind]()
     for number, name in enumerate(model.needed or model.stored):
-        if name.endswith("g_idx") or (len(model.stored) == 1 and not model.needed):
-            continue
         folder = model.write(tmp_path / str(number), **{name: None})
         try:
             left = plain(open_model(folder)).tensors

@@ -101,7 +101,7 @@ class CompressedTensors(Method):
             elif info.dtype in FP8 and not name.endswith("_scale"):
                 yield name, scaled_fp8(stored, name, f"{name}_scale", _block(groups))
             elif info.dtype == "I8" and f"{name}_scale" in stored.tensors:
-                yield name, _integers(stored, info, _block(groups))
+                yield name, _integers(stored, info, groups)
 
 
 def _groups(settings: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -132,11 +132,17 @@ def _block(groups: list[Mapping[str, Any]]) -> tuple[int, ...]:
     return blocks.pop() if len(blocks) == 1 else ()
 
 
-def _integers(stored: Checkpoint, info: TensorInfo, block: tuple[int, ...]) -> Scaled:
+def _all(groups: list[Mapping[str, Any]], field: str, value: object) -> bool:
+    """Whether a field of all weights has this value."""
+    return bool(groups) and all(weights.get(field) == value for weights in groups)
+
+
+def _integers(stored: Checkpoint, info: TensorInfo, groups: list[Mapping[str, Any]]) -> Scaled:
+    block = _block(groups)
     scale = part(stored, f"{info.name}_scale", *_FLOATS)
     parts: tuple[str, ...] = (info.name, scale.name)
     zero: Grid | None = None
-    if f"{info.name}_zero_point" in stored.tensors:
+    if f"{info.name}_zero_point" in stored.tensors or _all(groups, "symmetric", False):
         point = part(stored, f"{info.name}_zero_point", "I8")
         parts += (point.name,)
         zero = Grid.over(info.shape, point, block)
@@ -160,11 +166,16 @@ def _packed(
     expect(scale.weights == 1 or scale.shape[0] == info.shape[0], scale)
     expect(len(scale.shape) <= 2, scale)
     bits, dense, columns = _width(stored, info, scale, stem, groups)
-    optional = [f"{stem}_{one}" for one in ("shape", "zero_point", "g_idx")]
-    there = [name for name in optional if name in stored.tensors]
-    point, order = optional[1] in there, optional[2] in there
+    shape, point, order = (f"{stem}_{one}" for one in ("shape", "zero_point", "g_idx"))
+    there = [name for name in (shape, point, order) if name in stored.tensors]
     weight = PackedWeight(
-        (info.shape[0], columns), (info.name, scale.name, *there), stem, bits, dense, point, order
+        (info.shape[0], columns),
+        (info.name, scale.name, *there),
+        stem,
+        bits,
+        dense,
+        asymmetric=point in there or _all(groups, "symmetric", False),
+        ordered=order in there or _all(groups, "actorder", "group"),
     )
     _check_optional(stored, weight, scale.shape[1] if len(scale.shape) == 2 else 1)
     return weight

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from app.models.base import Checkpoint
-from app.models.config import text, whole_number
+from app.models.config import flag, text
 from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, not_read, part
 from app.models.quantized.groups import even_groups, scaled_groups
 from app.models.quantized.numbers import unpack
@@ -75,6 +75,8 @@ class Gptq(Method):
         for name in stored.tensors:
             if name.endswith(_CODES):
                 stem = name.removesuffix(_CODES)
+                if flag(settings, "desc_act", False):  # then nothing else tells the groups
+                    part(stored, f"{stem}.g_idx")
                 yield f"{stem}.weight", _weight(stored, stem, offset)
 
 
@@ -84,7 +86,6 @@ def _offset_of_zeros(settings: Mapping[str, Any]) -> int:
     Raises:
         Unsupported: The codes are arranged for one program's kernels.
     """
-    whole_number(settings, "bits", 4)
     form = text(settings, "checkpoint_format", "gptq")
     packing = text(settings, "packing_format", "auto_round:auto_gptq")
     if form not in {"gptq", "gptq_v2"} or settings.get("is_marlin_format") is True:
