@@ -134,7 +134,7 @@ def test_that_a_stored_copy_of_a_tied_output_is_left_out(tiny, tmp_path):
         ({"rms_norm_eps": "x"}, BadModelFile, "rms_norm_eps"),
         ({"rms_norm_eps": 1e200}, BadModelFile, "rms_norm_eps"),
         ({"architectures": ["a\nb"]}, Unsupported, "a b"),
-        ({"quantization_config": {"quant_method": "gptq"}}, Unsupported, "already quantized"),
+        ({"quantization_config": {"quant_method": "aqlm"}}, Unsupported, "aqlm"),
         ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, Unsupported, "dynamic"),
         ({"rope_parameters": {"rope_type": "linear"}}, BadModelFile, "position embedding"),
         ({"rope_parameters": {"rope_type": "linear", "factor": True}}, BadModelFile, "position"),
