@@ -39,6 +39,10 @@ _LARGEST_HEADER = 100_000_008
 _LARGEST_SMALL_FILE = 64_000_000
 
 
+class StillOnTheHub(Unsupported):
+    """Numbers are asked for that were not downloaded."""
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteFile(SourceFile):
     """A file whose header is here, and whose weights are not."""
@@ -49,7 +53,7 @@ class RemoteFile(SourceFile):
 
     @override
     def bytes_at(self, start: int, nbytes: int) -> Tensor:
-        raise Unsupported(
+        raise StillOnTheHub(
             f"The weights of {self.path.name} are still on the hub.", "Download the model first."
         )
 

@@ -7,7 +7,7 @@ from app.core.hub import Convertibility, Convertible, HubModelDetails
 from app.formats import FORMATS
 from app.hub import errors
 from app.hub.client import Client
-from app.hub.remote import open_remote
+from app.hub.remote import StillOnTheHub, open_remote
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
 from app.models.quantized import Dequantized
@@ -17,6 +17,10 @@ _OWN_CODE = (
     "differently, the result may not work."
 )
 _FROM_GGUF = "It is made from a GGUF file: the original, if you can get it, is the better source."
+_SHAPES_INSIDE = (
+    "It is quantized already, and keeps the shapes of its weights among them: what it can become "
+    "shows after the download."
+)
 
 
 def verdict(
@@ -52,6 +56,8 @@ def verdict(
         limits += plan.notes
     if not possible:
         assert problem is not None
+        if isinstance(problem, StillOnTheHub):
+            return Convertible(Convertibility.LIMITS, (_SHAPES_INSIDE,)), checkpoint
         return _no(problem), checkpoint
     if isinstance(checkpoint, GgufFile):
         limits.append(_FROM_GGUF)
