@@ -66,6 +66,14 @@ class Conversion(ABC):
         `row_step`, and `stop` is one too or the end.
         """
 
+    def stored(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor | None:  # noqa: ARG002
+        """The same rows as the source stores them, where it has the result's own encoding.
+
+        Returns:
+            uint8, (rows, bytes of a row), to be written unchanged; None: `rows` must be encoded.
+        """
+        return None
+
     @abstractmethod
     def source_bytes(self, tensor: PlannedTensor) -> int:
         """Bytes that the tensor takes in the source; 0 when it is computed."""

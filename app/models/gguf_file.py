@@ -76,6 +76,11 @@ class GgufFile(Checkpoint):
             self._places[name] = source, tensor.offset, tensor.ggml_id
         return header
 
+    def stored(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
+        """Rows as `rows` counts them, in the bytes that the file has: (rows, bytes of a row)."""
+        source, offset, _ = self._places[name]
+        return stored_rows(source, offset, self.tensors[name], start, stop)
+
     @override
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Tensor:
         source, offset, ggml_id = self._places[name]
@@ -88,7 +93,7 @@ class GgufFile(Checkpoint):
                 f"{name} is stored as {info.dtype}, which this application cannot read.",
                 "Start from the original model in safetensors, or from a file in another encoding.",
             )
-        blocks = stored_rows(source, offset, info, start, stop)
+        blocks = self.stored(name, start, stop)
         return encoding.decode({"blocks": blocks}, (len(blocks), info.shape[-1]))
 
 

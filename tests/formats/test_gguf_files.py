@@ -213,6 +213,24 @@ def test_that_a_file_with_few_bits_is_refused_and_the_original_asked_for(tiny, t
     assert "accuracy is lost twice" in plan.notes[0]
 
 
+def test_that_tensors_that_have_their_encoding_already_keep_their_bytes(tiny, tmp_path):
+    tiny_models.convert(tiny("llama").folder, tmp_path / "q4.gguf", Recipe("Q4_0"))
+    source = GgufFile(tmp_path / "q4.gguf")
+    conversion = GGUF.prepare(source)
+    plan = conversion.plan(Recipe("Q4_0", requantize=True, overrides=(("ffn_up", "Q8_0"),)))
+    kept = set()
+    for tensor in plan.tensors:
+        rows = tensor.weights // tensor.shape[-1]
+        stored = conversion.stored(tensor, 1, rows) if rows > 1 else None
+        if stored is not None:
+            kept.add(tensor.name)
+            original = gguf.GGUFReader(source.path).tensors
+            data = next(one.data for one in original if one.name == tensor.name)
+            assert np.array_equal(stored.numpy(), data[1:])
+    matrices = {name for name, info in source.tensors.items() if len(info.shape) > 1}
+    assert kept == {name for name in matrices if "ffn_up" not in name}
+
+
 def test_that_a_q8_0_source_is_accepted_with_a_note(tiny, tmp_path):
     tiny_models.convert(tiny("llama").folder, tmp_path / "q8.gguf", Recipe("Q8_0"))
     plan = GGUF.prepare(open_model(tmp_path / "q8.gguf")).plan(Recipe("Q4_K_M"))

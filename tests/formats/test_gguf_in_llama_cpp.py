@@ -45,6 +45,16 @@ def test_that_more_bits_come_nearer_to_the_source_in_llama_cpp(tiny, tmp_path):
     assert errors[1] < 0.1
 
 
+def test_that_llama_cpp_runs_nvfp4_although_it_has_no_recipe_for_it(tiny, tmp_path):
+    _, folder = tiny("llama")
+    convert(folder, tmp_path / "nvfp4.gguf", Recipe("NVFP4"))
+    decoded = Recipe("F32", requantize=True)
+    convert(tmp_path / "nvfp4.gguf", tmp_path / "decoded.gguf", decoded)
+    wanted = llama_cpp.logits(tmp_path / "decoded.gguf", TOKENS)
+    # llama.cpp rounds activations to 8 bits where weights are quantized
+    assert relative_error(llama_cpp.logits(tmp_path / "nvfp4.gguf", TOKENS), wanted) < 0.1
+
+
 @pytest.mark.parametrize("family", ["llama 3", "qwen 3"])
 def test_that_a_requantized_file_equals_one_made_from_the_source(family, tiny, tmp_path):
     _, folder = tiny(family)

@@ -80,6 +80,22 @@ def test_that_every_slice_lands_where_it_belongs(conversion, tmp_path, threads):
     assert (tmp_path / "out").read_bytes() == expected(conversion, plan)
 
 
+def test_that_rows_that_the_source_has_in_the_encoding_are_written_as_they_are(tmp_path):
+    conversion = Constant({"a": (30, 64), "b": (7, 64)})
+    plan = plan_of(conversion)
+    original = ENCODINGS["Q8_0"].encode(torch.randn(30, 64))["blocks"]
+
+    def stored(tensor, start, stop):
+        return original[start:stop] if tensor.name == "a" else None
+
+    conversion.stored = stored
+    run(conversion, plan, tmp_path / "out")
+    written = (tmp_path / "out").read_bytes()
+    first, second = plan.tensors
+    assert written[first.offset : second.offset] == original.numpy().tobytes()
+    assert written[second.offset :] == expected(conversion, plan)[second.offset :]
+
+
 def test_that_progress_ends_at_everything_and_each_tensor_is_told_once(conversion, tmp_path):
     events = run(conversion, plan_of(conversion), tmp_path / "out")
     progress = [event for event in events if isinstance(event, Progress)]

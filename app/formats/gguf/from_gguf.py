@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from app.core.errors import Unsupported
-from app.core.plan import ImportanceFacts, Plan
+from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.formats.gguf.choice import is_quantizable
@@ -15,7 +16,11 @@ from app.formats.gguf.conversion import GgufConversion, Target
 from app.formats.gguf.metadata import kept_metadata
 from app.models.gguf_file import GgufFile
 
-_ENOUGH_BITS = {"F32", "F16", "BF16", "Q8_0"}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FLOATS = {"F32", "F16", "BF16"}
+_ENOUGH_BITS = _FLOATS | {"Q8_0"}
 
 
 class RequantizeConversion(GgufConversion):
@@ -30,6 +35,7 @@ class RequantizeConversion(GgufConversion):
         metadata = checkpoint.header.metadata
         _refuse_other_kinds(checkpoint)
         _refuse_unknown_numbers({info.dtype for info in checkpoint.tensors.values()})
+        self._file = checkpoint
         super().__init__(
             checkpoint,
             [
@@ -57,6 +63,13 @@ class RequantizeConversion(GgufConversion):
             )
         plan = super().plan(recipe, importance)
         return replace(plan, notes=(*self._source_notes(few), *plan.notes))
+
+    @override
+    def stored(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor | None:
+        (name,) = tensor.sources
+        if tensor.encoding in _FLOATS or self._file.tensors[name].dtype != tensor.encoding:
+            return None  # numbers are looked at on their way, so that damage is noticed
+        return self._file.stored(name, start, stop)
 
     def _source_notes(self, few: str) -> tuple[str, ...]:
         if few:

@@ -46,7 +46,7 @@ def model_metadata(
         "general.size_label": count(weights).replace(" ", ""),
         "general.license": _licence(checkpoint.path),
         **{f"{architecture.gguf}.{key}": value for key, value in described.items()},
-        **_tokenizer(vocabulary),
+        **tokenizer_metadata(vocabulary),
     }
     return {key: typed(value) for key, value in entries.items() if value not in {(), ""}}
 
@@ -82,7 +82,8 @@ def _licence(folder: Path) -> str:
     return ""
 
 
-def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
+def tokenizer_metadata(vocabulary: Vocabulary) -> dict[str, Any]:
+    """What a file says about the tokenizer; empty values stand for nothing."""
     special = vocabulary.special
     entries = {
         "ggml.model": _KINDS[vocabulary.kind],
