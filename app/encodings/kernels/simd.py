@@ -174,7 +174,7 @@ def total(_: Any, floats: Any) -> Any:
     return types.float32(floats), emit
 
 
-@intrinsic
+@intrinsic(prefer_literal=True)
 def exchanged(_: Any, floats: Any, distance: Any) -> Any:
     """Each number swapped with the one whose place differs in the bit `distance`, a constant."""
     apart = distance.literal_value
