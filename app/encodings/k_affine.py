@@ -33,9 +33,10 @@ class _AffineK(GgmlBlock):
         importance: NDArray[np.float32],
         out: NDArray[np.uint8],
     ) -> int:
-        from app.encodings.kernels import k_affine
+        from app.encodings.kernels import k_affine, numbers
 
-        return int(k_affine.encode(weights, self.code_bits, out))
+        grid = numbers.Q4_K if self.code_bits == 4 else numbers.Q5_K
+        return int(k_affine.encode(weights, importance, self.code_bits, grid, out))
 
     @override
     def decode_kernel(self, blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -47,7 +48,7 @@ class _AffineK(GgmlBlock):
     def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import k_affine
 
-        return k_affine.encode(weight, self.code_bits)
+        return k_affine.encode(weight, importance, self.code_bits)
 
     @override
     def decode_torch(self, blocks: Tensor) -> Tensor:

@@ -30,24 +30,26 @@ class Q6K(GgmlBlock):
         importance: NDArray[np.float32],
         out: NDArray[np.uint8],
     ) -> int:
-        from app.encodings.kernels import k_signed
+        from app.encodings.kernels import q6_k
+        from app.encodings.kernels.numbers import Q6_K, Q6_K_WEIGHED
 
-        return int(k_signed.encode(weights, out))
+        grid = Q6_K_WEIGHED if importance.size else Q6_K
+        return int(q6_k.encode(weights, importance, grid, out))
 
     @override
     def decode_kernel(self, blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
-        from app.encodings.kernels import k_signed
+        from app.encodings.kernels import q6_k
 
-        k_signed.decode(blocks, out)
+        q6_k.decode(blocks, out)
 
     @override
     def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
-        from app.encodings.vectorised import k_signed
+        from app.encodings.vectorised import q6_k
 
-        return k_signed.encode(weight)
+        return q6_k.encode(weight, importance)
 
     @override
     def decode_torch(self, blocks: Tensor) -> Tensor:
-        from app.encodings.vectorised import k_signed
+        from app.encodings.vectorised import q6_k
 
-        return k_signed.decode(blocks)
+        return q6_k.decode(blocks)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from app.encodings.kernels.numbers import AffineGrid, SignedGrid
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -36,6 +38,14 @@ class _SmallBlock(GgmlBlock):
     def grid(self) -> Grid:
         """The kind of grid."""
 
+    @property
+    def search(self) -> SignedGrid | AffineGrid:
+        """What is tried where columns differ in importance."""
+        from app.encodings.kernels import numbers
+
+        found: SignedGrid | AffineGrid = getattr(numbers, self.name)
+        return found
+
     @override
     def encode_kernel(
         self,
@@ -43,10 +53,13 @@ class _SmallBlock(GgmlBlock):
         importance: NDArray[np.float32],
         out: NDArray[np.uint8],
     ) -> int:
-        from app.encodings.kernels import small_blocks
+        from app.encodings.kernels import small_blocks, small_search
 
         grid = self.grid
-        return int(small_blocks.encode(weights, self.block, grid.bits, grid.affine, out))
+        if not importance.size:
+            return int(small_blocks.encode(weights, self.block, grid.bits, grid.affine, out))
+        search = small_search.encode_affine if grid.affine else small_search.encode_signed
+        return int(search(weights, importance, self.search, out))
 
     @override
     def decode_kernel(self, blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
@@ -58,7 +71,9 @@ class _SmallBlock(GgmlBlock):
     def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:
         from app.encodings.vectorised import small_blocks
 
-        return small_blocks.encode(weight, self.grid.bits, affine=self.grid.affine)
+        if importance is None:
+            return small_blocks.encode(weight, self.grid.bits, affine=self.grid.affine)
+        return small_blocks.encode_weighed(weight, importance, self.search)
 
     @override
     def decode_torch(self, blocks: Tensor) -> Tensor:

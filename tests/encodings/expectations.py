@@ -15,10 +15,8 @@ SAME_WITHOUT = FLOATS | {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"}
 SAME_WITH = FLOATS | {"Q8_0"}
 """Encodings that do not look at importances, as ggml does not."""
 
-NOT_YET_WEIGHED = {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
-
 NOT_IN_GGUF = {"Q1_0", "Q2_0"}
 """Types that the package gguf cannot decode."""
 
 SEARCHED_WITHOUT = sorted(ENCODINGS.keys() - SAME_WITHOUT)
-SEARCHED_WITH = sorted(ENCODINGS.keys() - SAME_WITH - NOT_YET_WEIGHED)
+SEARCHED_WITH = sorted(ENCODINGS.keys() - SAME_WITH)

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from expectations import NOT_YET_WEIGHED, SAME_WITH, SAME_WITHOUT, SEARCHED_WITH
+from expectations import SAME_WITH, SAME_WITHOUT, SEARCHED_WITH
 from weight_rows import importances, ordinary, weighed, weird
 
 from app.encodings import BLOCK_BY_ID, ENCODINGS
@@ -142,7 +142,7 @@ def test_that_torch_and_the_kernels_agree_on_what_is_important(encoding, kind):
     here, there, same = errors_here_and_there(encoding, *WEIGHED[kind])
     assert same or encoding.name not in SAME_WITH
     # A few heavy columns can outweigh the rest, so that fewer choices even out.
-    assert encoding.name in NOT_YET_WEIGHED or abs(there - here) <= 2e-3 * here
+    assert abs(there - here) <= 2e-3 * here
 
 
 @pytest.mark.parametrize("name", SEARCHED_WITH)
@@ -164,7 +164,7 @@ def test_that_each_row_meets_the_same_importances(name):
     whole = blocks_of(encoding, weight, importance)
     rows = [blocks_of(encoding, row, importance) for row in weight.split([1, 4, 7])]
     assert torch.cat(rows).equal(whole)
-    assert blocks_of(encoding, weight, 3 * importance).equal(whole)
+    assert blocks_of(encoding, weight, 4 * importance).equal(whole)
     there = encoding._encode_there(weight.view(-1), usable(importance, weight.shape[-1]))
     agreed = encoding.decode({"blocks": there}, tuple(weight.shape))
     ours = encoding.decode({"blocks": whole}, tuple(weight.shape))

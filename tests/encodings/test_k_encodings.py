@@ -9,7 +9,7 @@ from weight_rows import ordinary, weird
 
 from app.encodings import ENCODINGS
 
-STEPS = {"Q4_K": 14, "Q5_K": 30, "Q6_K": 31}
+STEPS = {"Q2_K": 2, "Q3_K": 3, "Q4_K": 12, "Q5_K": 28, "Q6_K": 24}
 """Steps of the narrowest grid that the search may choose."""
 
 
@@ -24,13 +24,13 @@ def error(weight, decoded, importance):
 
 def ggml_importance(name, weight):
     """What ggml's own search weighs errors with."""
-    if name == "Q6_K":
+    if name in {"Q3_K", "Q6_K"}:
         return weight.square()
     groups = weight.view(-1, 32)
     return (groups.square().mean(-1, keepdim=True).sqrt() + groups.abs()).view(weight.shape)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", sorted(STEPS.keys() - {"Q2_K"}))  # ggml counts no squares there
 def test_that_errors_as_ggml_counts_them_are_smaller_too(name, ggml, read_as_ggml):
     for weight in ordinary().values():
         ours = read_as_ggml(name, encode(name, weight))
@@ -45,7 +45,7 @@ def test_that_weights_below_a_normal_scale_are_not_lost(name, ggml, read_as_ggml
     everything = float(weight.double().square().sum())
     ours = read_as_ggml(name, encode(name, weight))
     theirs = read_as_ggml(name, ggml.encode(weight, ENCODINGS[name]))
-    assert error(weight, ours, 1) < 0.07 * everything
+    assert error(weight, ours, 1) < 0.15 * everything
     assert error(weight, theirs, 1) > 0.8 * everything
 
 

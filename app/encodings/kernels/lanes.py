@@ -40,26 +40,44 @@ SHARED = 9 * LANES
 
 
 @njit(nogil=True)
+def spread(part: NDArray[np.float32], n: int, rows: NDArray[np.float32]) -> None:
+    """Transpose (LANES, n) to (n, LANES)."""
+    for i in range(n):
+        for lane in range(LANES):
+            rows[i * LANES + lane] = part[lane * n + i]
+
+
+@njit(nogil=True)
 def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -> np.int64:
     """Fill the lanes with sub-blocks of n weights; lanes without weights become zero.
 
     Returns:
         The bits of the largest magnitude: NaN and infinities come out on top.
     """
-    bits = weights.view(np.uint32)
+    if weights.size < LANES * n:
+        filled = np.zeros(LANES * n, np.float32)
+        filled[: weights.size] = weights
+        weights = filled
     top = np.uint32(0)
-    lanes = weights.size // n
-    for lane in range(lanes):
-        part = weights[lane * n : lane * n + n]
-        part_bits = bits[lane * n : lane * n + n]
-        column = data[lane:]
-        for i in range(n):
-            column[i * LANES] = part[i]
-            top = max(top, np.uint32(part_bits[i] & MAGNITUDE))
-    for i in range(n):
-        for lane in range(lanes, LANES):
-            data[i * LANES + lane] = 0
+    for bits in weights.view(np.uint32):
+        top = max(top, np.uint32(bits & MAGNITUDE))
+    spread(weights, n, data)
     return np.int64(top)
+
+
+@njit(nogil=True)
+def transpose_importance(
+    columns: NDArray[np.float32], first: int, n: int, data: NDArray[np.float32]
+) -> None:
+    """Fill the importances' rows of all lanes, for sub-blocks from weight `first` on."""
+    at = first % columns.size
+    if at + LANES * n <= columns.size:
+        spread(columns[at : at + LANES * n], n, data[n * LANES :])
+        return
+    for lane in range(LANES):
+        at = (first + lane * n) % columns.size
+        for i in range(n):
+            data[(n + i) * LANES + lane] = columns[at + i]
 
 
 @njit(nogil=True, fastmath=RELAXED)
@@ -93,5 +111,33 @@ def tally(
                 q2 += wq * q
                 qv += wq * v
             state[SUM_Q + k] = q1
+            state[SUM_QQ + k] = q2
+            state[SUM_QV + k] = qv
+
+
+@njit(nogil=True, fastmath=RELAXED)
+def tally_symmetric(
+    data: NDArray[np.float32],
+    state: NDArray[np.float32],
+    n: int,
+    low: np.float32,
+    high: np.float32,
+) -> None:
+    """The same for grids without an offset: SHIFT is 0, and SUM_Q is not needed."""
+    for k in range(LANES):
+        state[SUM_QQ + k] = state[SUM_QV + k] = 0
+    for row in range(0, n, 8):
+        values = data[row * LANES : (row + 8) * LANES]
+        importances = data[(n + row) * LANES : (n + row + 8) * LANES]
+        for k in range(LANES):
+            inverse = state[INVERSE + k]
+            q2 = state[SUM_QQ + k]
+            qv = state[SUM_QV + k]
+            for i in range(8):
+                v = values[i * LANES + k]
+                q = min(max(np.rint(v * inverse), low), high)
+                wq = importances[i * LANES + k] * q
+                q2 += wq * q
+                qv += wq * v
             state[SUM_QQ + k] = q2
             state[SUM_QV + k] = qv

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app.encodings.kernels.numbers import AffineGrid, SignedGrid
+from app.encodings.vectorised import affine_search, signed_search
 from app.encodings.vectorised.halves import from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -43,11 +45,36 @@ def encode(weight: Tensor, bits: int, *, affine: bool) -> Tensor:
         scale = extreme / -(1 << (bits - 1))
         header = [to_bytes(scale.half())]
         value = weight * _inverse(scale) + ((1 << (bits - 1)) + 0.5)
-    codes = value.to(torch.int32).clamp(max=2**bits - 1)
+    return _pack(header, value.to(torch.int32).clamp(max=2**bits - 1), bits)
+
+
+def encode_weighed(weight: Tensor, importance: Tensor, grid: SignedGrid | AffineGrid) -> Tensor:
+    """The same, with a search where columns differ in importance."""
+    import torch
+
+    blocks, columns = weight[:, None], importance[:, None]  # each a single sub-block
+    if isinstance(grid, AffineGrid):
+        top = float(grid.top)
+        scale, low = affine_search.Fit.of(blocks, columns, grid).search_spans()
+        halves = torch.cat([scale, low], -1).squeeze(1).half()
+        scale, low = torch.split(halves.float(), 1, -1)
+    else:
+        top = -2 * float(grid.lowest) - 1
+        halves = signed_search.Fit.of(blocks, columns, grid).search_places().squeeze(1).half()
+        scale = halves.float()
+        low = scale * float(grid.lowest)
+    codes = ((weight - low) * _inverse(scale)).round().clamp(0, top)
+    return _pack([to_bytes(halves)], codes.to(torch.int32), int(top + 1).bit_length() - 1)
+
+
+def _pack(header: list[Tensor], codes: Tensor, bits: int) -> Tensor:
+    """(n, 32) codes behind their scales and minima; for 5 bits the high ones in between."""
+    import torch
+
     if bits == 5:
-        places = 2 ** torch.arange(8, dtype=torch.int32, device=weight.device)
+        places = 2 ** torch.arange(8, dtype=torch.int32, device=codes.device)
         high = ((codes >> 4).view(-1, 4, 8) * places).sum(-1)
-        header.append(high.to(torch.uint8))
+        header = [*header, high.to(torch.uint8)]
     nibbles = (codes[:, :16] & 15) | ((codes[:, 16:] & 15) << 4)
     return torch.cat([*header, nibbles.to(torch.uint8)], -1)
 
