@@ -40,6 +40,13 @@ def unpack(words: Tensor, bits: int) -> Tensor:
     return codes.to(torch.uint8)
 
 
+def unpack_some(words: Tensor, bits: int, start: int, stop: int) -> Tensor:
+    """Codes `start` to `stop` of each row; see `unpack`."""
+    first = start // 32 * 32  # 32 codes end where a word does
+    wanted = words[:, first * bits // 32 : -(-stop // 32) * bits]
+    return unpack(wanted, bits)[:, start - first : stop - first]
+
+
 def unpack_separately(words: Tensor, bits: int) -> Tensor:
     """Like `unpack`, where no code crosses the end of a word: its highest bits may be unused."""
     import torch

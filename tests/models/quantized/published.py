@@ -438,25 +438,3 @@ def metal(bits: int) -> Published:
         {NAME: codes.view(torch.uint32), f"{STEM}.scales": scales, f"{STEM}.qbiases": biases},
         _affine_dequantize_tensor(codes, scales, biases, 64, bits),
     )
-
-
-def mlx(bits: int, mode: str = "affine") -> Published:
-    """Quantized by MLX itself, which does not exist for every computer."""
-    import mlx.core as mx
-    import numpy as np
-
-    length = 64 if mode == "affine" else 32
-    weight = mx.array(random(48, 256).numpy())
-    parts = mx.quantize(weight, length, bits, mode=mode)
-    names = (NAME, f"{STEM}.scales", f"{STEM}.biases")
-    stored = {
-        name: torch.from_numpy(np.array(part)) for name, part in zip(names, parts, strict=False)
-    }
-    expected = mx.dequantize(*parts, group_size=length, bits=bits, mode=mode)
-    settings = {"group_size": length, "bits": bits, "mode": mode}
-    return Published(
-        {"quantization": settings, "quantization_config": settings},
-        stored,
-        torch.from_numpy(np.array(expected.astype(mx.float32))),
-        rounded=1e-6,
-    )

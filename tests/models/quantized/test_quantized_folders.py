@@ -34,7 +34,7 @@ FP8 = quantization("fp8", weight_block_size=[128, 128], activation_scheme="dynam
 
 
 def rewritten_sample(folder: Path, config: dict[str, Any], parts: Any) -> Path:
-    """The sample with each matrix of its first layer replaced by what `parts(name, weight)` returns."""
+    """The sample with `parts(name, weight)` in the place of each matrix of its first layer."""
     shutil.copytree(sample_model(), folder)
     stored: dict[str, torch.Tensor] = {}
     for name, weight in load_file(folder / "model.safetensors").items():

@@ -14,7 +14,8 @@ from app.models.base import Checkpoint
 from app.models.open import open_model
 from app.models.quantized import plain
 from app.models.safetensors_folder import SafetensorsFolder
-from tests.models.quantized.published import PUBLISHED, Published, gpt_oss, mlx
+from tests.models.quantized.published import PUBLISHED, Published, gpt_oss
+from tests.models.quantized.recorded_mlx import VARIANTS, recorded
 
 KINDS = pytest.mark.parametrize("kind", PUBLISHED)
 
@@ -97,16 +98,9 @@ def test_that_parts_of_other_shapes_are_refused(kind: str, tmp_path: Path) -> No
             )
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
-def test_that_what_mlx_writes_is_read_as_it_reads_it(bits: int, tmp_path: Path) -> None:
-    pytest.importorskip("mlx.core", exc_type=ImportError)
-    model = mlx(bits)
-    assert_equal_to_library(plain(open_model(model.write(tmp_path))).tensor(model.name), model)
-
-
-def test_that_4_bit_floats_of_mlx_are_read_as_it_reads_them(tmp_path: Path) -> None:
-    pytest.importorskip("mlx.core", exc_type=ImportError)
-    model = mlx(4, "mxfp4")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_that_what_mlx_writes_is_read_as_it_reads_it(variant: str, tmp_path: Path) -> None:
+    model = recorded(variant)
     assert_equal_to_library(plain(open_model(model.write(tmp_path))).tensor(model.name), model)
 
 

@@ -26,7 +26,7 @@ from app.models.base import Checkpoint
 from app.models.config import section, text, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, not_read, part
 from app.models.quantized.fp4 import Fp4
-from app.models.quantized.groups import even_groups, scaled_groups
+from app.models.quantized.groups import even_groups, scaled_groups, stored_groups
 from app.models.quantized.methods.fp8 import FP8, block_of, scaled_fp8
 from app.models.quantized.numbers import unpack, unpack_separately
 from app.models.quantized.scaled import Grid, Scaled
@@ -56,30 +56,23 @@ class PackedWeight(QuantizedWeight):
 
     @override
     def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
-        import torch
-
         spread = unpack if self.dense else unpack_separately
         rows, columns = self.shape
         shape = f"{self.stem}_shape"
         if shape in stored.tensors and tuple(stored.rows(shape)[0].tolist()) != self.shape:
             raise damaged(shape, "contradicts the shape of the codes")
         codes = spread(stored.rows(self.stem + _CODES, start, stop), self.bits)[:, :columns]
-        scales = stored.rows(f"{self.stem}_scale").reshape(-1, self._groups(stored))
-        scales = scales.expand(rows, -1)[start:stop]
+        groups = _count_groups(stored.tensors[f"{self.stem}_scale"])
+        scales = stored.rows(f"{self.stem}_scale").reshape(-1, groups)
         zeros: Tensor | int = 2 ** (self.bits - 1)
         if self.asymmetric:
             packed = stored.rows(f"{self.stem}_zero_point").t().contiguous()  # (groups, words)
             zeros = spread(packed, self.bits)[:, start:stop].t()
-        group = even_groups(columns, scales.shape[1])
         if self.ordered:
-            group = stored.rows(f"{self.stem}_g_idx")[0].to(torch.int64)
-            if group.min() < 0 or group.max() >= scales.shape[1]:
-                raise damaged(f"{self.stem}_g_idx", "names groups that there are not")
-        return scaled_groups(codes, zeros, scales, group)
-
-    def _groups(self, stored: Checkpoint) -> int:
-        shape = stored.tensors[f"{self.stem}_scale"].shape
-        return shape[1] if len(shape) == 2 else 1
+            group = stored_groups(stored, f"{self.stem}_g_idx", groups)
+        else:
+            group = even_groups(columns, groups)
+        return scaled_groups(codes, zeros, scales.expand(rows, -1)[start:stop], group)
 
 
 class CompressedTensors(Method):
@@ -177,19 +170,24 @@ def _packed(
         asymmetric=point in there or _all(groups, "symmetric", False),
         ordered=order in there or _all(groups, "actorder", "group"),
     )
-    _check_optional(stored, weight, scale.shape[1] if len(scale.shape) == 2 else 1)
+    _check_groups(stored, weight, scale)
     return weight
 
 
-def _check_optional(stored: Checkpoint, weight: PackedWeight, groups: int) -> None:
+def _check_groups(stored: Checkpoint, weight: PackedWeight, scale: TensorInfo) -> None:
     rows, columns = weight.shape
+    groups = _count_groups(scale)
+    expect(0 < groups <= columns and (weight.ordered or columns % groups == 0), scale)
     if weight.asymmetric:
         point = part(stored, f"{weight.stem}_zero_point", "I32")
-        words = _words(rows, weight.bits, weight.dense)
-        expect(point.shape == (words, groups), point)
+        expect(point.shape == (_words(rows, weight.bits, weight.dense), groups), point)
     if weight.ordered:
         order = part(stored, f"{weight.stem}_g_idx", "I32", "I64")
         expect(order.shape == (columns,), order)
+
+
+def _count_groups(scale: TensorInfo) -> int:
+    return scale.shape[1] if len(scale.shape) == 2 else 1
 
 
 def _width(

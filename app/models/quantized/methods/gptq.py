@@ -19,9 +19,9 @@ from typing_extensions import override
 
 from app.models.base import Checkpoint
 from app.models.config import flag, text
-from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, not_read, part
-from app.models.quantized.groups import even_groups, scaled_groups
-from app.models.quantized.numbers import unpack
+from app.models.quantized.base import Method, QuantizedWeight, expect, not_read, part
+from app.models.quantized.groups import even_groups, scaled_groups, stored_groups
+from app.models.quantized.numbers import unpack, unpack_some
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +50,11 @@ class GptqWeight(QuantizedWeight):
         words = stored.rows(self.codes)[:, start:stop].t().contiguous()  # (rows, words)
         codes = unpack(words, self.bits)
         scales = stored.rows(self.scales)[:, start:stop].t()  # (rows, groups)
-        zeros = unpack(stored.rows(self.zeros), self.bits)[:, start:stop].t()
-        if not self.group:
-            group = even_groups(self.shape[1], scales.shape[1])
+        zeros = unpack_some(stored.rows(self.zeros), self.bits, start, stop).t()
+        if self.group:
+            group = stored_groups(stored, self.group, scales.shape[1])
         else:
-            group = stored.rows(self.group)[0].to(torch.int64)
-            if group.min() < 0 or group.max() >= scales.shape[1]:
-                raise damaged(self.group, "names groups that there are not")
+            group = even_groups(self.shape[1], scales.shape[1])
         return scaled_groups(codes, zeros.to(torch.int16) + self.offset, scales, group)
 
 
@@ -112,7 +110,7 @@ def _weight(stored: Checkpoint, stem: str, offset: int) -> GptqWeight:
         order = part(stored, group, "I32", "I64")
         expect(order.shape == (columns,), order)
         parts += (group,)
-    expect(0 < groups <= columns, scales)
+    expect(0 < groups <= columns and (bool(group) or columns % groups == 0), scales)
     return GptqWeight(
         (rows, columns), parts, codes.name, zeros.name, scales.name, group, bits, offset
     )
