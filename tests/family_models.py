@@ -26,6 +26,24 @@ LATENT = {
     "v_head_dim": 32,
 }
 
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 64, "mamba_d_state": 32}
+NEMOTRON = {
+    "mamba_num_heads": 8,
+    "mamba_head_dim": 64,
+    "ssm_state_size": 32,
+    "n_groups": 2,
+    "head_dim": 32,
+}
+SHORT = ["conv", "full_attention", "conv", "full_attention"]
+DELTA = {
+    "shared_expert_intermediate_size": 256,
+    "head_dim": 64,
+    "linear_num_key_heads": 4,
+    "linear_num_value_heads": 8,
+    "linear_key_head_dim": 64,
+    "linear_value_head_dim": 64,
+}
+
 FAMILY_MODELS: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "num_local_experts": 4, "sliding_window": None},
     "qwen2 moe": {
@@ -178,4 +196,57 @@ FAMILY_MODELS: dict[str, dict[str, Any]] = {
             "original_max_position_embeddings": 128,
         },
     },
+    "granite moe": {"model_type": "granitemoe", "num_local_experts": 4, "num_experts_per_tok": 2},
+    "granite 4": {
+        "model_type": "granitemoehybrid",
+        **MAMBA,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "shared_intermediate_size": 256,
+        "layer_types": ["linear_attention", "full_attention", "linear_attention", "full_attention"],
+    },
+    "lfm2": {"model_type": "lfm2", "layer_types": SHORT, "block_auto_adjust_ff_dim": False},
+    "lfm2 moe": {
+        "model_type": "lfm2_moe",
+        **MIXTURE,
+        "layer_types": SHORT,
+        "num_dense_layers": 1,
+    },
+    "falcon-h1": {
+        "model_type": "falcon_h1",
+        **MAMBA,
+        "mamba_d_ssm": 512,
+        "head_dim": 32,
+        "embedding_multiplier": 2.0,
+        "lm_head_multiplier": 0.5,
+        "key_multiplier": 0.7,
+        "attention_out_multiplier": 0.9,
+        "ssm_out_multiplier": 0.8,
+        "ssm_multipliers": [0.5, 0.6, 0.7, 0.8, 0.9],
+        "mlp_multipliers": [0.9, 1.1],
+    },
+    "nemotron-h": {
+        "model_type": "nemotron_h",
+        "layers_block_type": ["mamba", "attention", "mlp", "mamba"],
+        **NEMOTRON,
+    },
+    "nemotron 3": {
+        "model_type": "nemotron_h",
+        "layers_block_type": ["mamba", "attention", "moe", "mamba"],
+        **NEMOTRON,
+        "n_routed_experts": 4,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 256,
+        "moe_shared_expert_intermediate_size": 256,
+    },
+    "hunyuan moe": {
+        "model_type": "hunyuan_v1_moe",
+        "head_dim": 32,
+        "num_experts": 4,
+        "moe_topk": 2,
+        "num_shared_expert": 1,
+    },
+    "qwen3-next": {"model_type": "qwen3_next", **MIXTURE, **DELTA},
+    "qwen 3.5": {"model_type": "qwen3_5_text", **DELTA},
+    "qwen 3.5 moe": {"model_type": "qwen3_5_moe_text", **MIXTURE, **DELTA},
 }
