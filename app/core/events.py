@@ -26,7 +26,8 @@ class Progress:
     """Where the work stands now."""
 
     phase: str
-    """Name of the running step: "prepare", "download", "quantize", "verify", "evaluate"."""
+    """Name of the running step: "prepare", "download", "calibrate", "quantize", "verify",
+    "evaluate"."""
     done: int
     """Units dealt with in this phase; bytes of source weights where there are any."""
     total: int

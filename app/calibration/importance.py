@@ -1,0 +1,149 @@
+"""The importance matrix of a model: computed from a text, or found where it was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from app.calibration.cache import ImportanceCache, cache_key
+from app.calibration.chats import ChatTemplate
+from app.calibration.collectors import Collected, Statistic, SumOfSquares
+from app.calibration.engine import collect
+from app.calibration.text import (
+    DEFAULT_CHUNKS,
+    CalibrationWindows,
+    calibration_text,
+    cut_calibration_windows,
+    digest,
+)
+from app.core.errors import Unsupported
+from app.core.events import Note, Progress
+from app.evaluation.text import window_length
+from app.evaluation.tokenizer import open_tokenizer
+from app.formats.gguf.imatrix import ImportanceMatrix, Squares
+from app.models.architectures.base import Weight
+from app.models.base import Checkpoint
+from app.models.layerwise import Place
+from app.models.named_weights import NamedWeights
+
+_INSTEAD = "Choose a result that needs no importance matrix, or one that was made elsewhere."
+
+
+@dataclass(frozen=True, slots=True)
+class ImportanceOptions:
+    """What to compute a matrix from."""
+
+    text: Path | None = None
+    """A text, or chats (.jsonl); None: the text that is shipped."""
+    chunks: int = DEFAULT_CHUNKS
+    """Windows of it, at most."""
+    fresh: bool = False
+    """Whether to compute it even if it was kept from another time."""
+
+
+def importance_of(
+    checkpoint: Checkpoint, options: ImportanceOptions, place: Place
+) -> Generator[Progress | Note, None, ImportanceMatrix]:
+    """The importance of the columns of a model's weights.
+
+    Memory: one decoder layer in float32, and the hidden states of all windows on the host.
+
+    Yields:
+        How far it has come; closing the generator drops everything.
+
+    Raises:
+        Unsupported: The model cannot be run here, or the text is too short.
+        BadModelFile: The model or the chats are damaged.
+    """
+    text = options.text or calibration_text()
+    if not text.is_file():
+        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
+    source = NamedWeights(checkpoint)
+    key = cache_key(checkpoint, digest(text), text.suffix.lower(), options.chunks)
+    cache = ImportanceCache()
+    matrix = None if options.fresh else cache.find(key)
+    if matrix is None:
+        matrix = yield from _computed(source, checkpoint, text, options.chunks, place)
+        cache.keep(key, matrix)
+    if matrix.gaps():
+        yield Note(matrix.gaps())
+    return matrix
+
+
+def _computed(
+    source: NamedWeights, checkpoint: Checkpoint, text: Path, chunks: int, place: Place
+) -> Generator[Progress | Note, None, ImportanceMatrix]:
+    try:
+        windows = cut_calibration_windows(
+            open_tokenizer(checkpoint),
+            text,
+            chunks=chunks,
+            length=window_length(source.config),
+            template=ChatTemplate.of(checkpoint),
+        )
+        if windows.note:
+            yield Note(windows.note)
+        found = yield from _collected(source, windows, place)
+    except Unsupported as error:
+        hint = _INSTEAD if "quality" in error.hint else error.hint
+        raise Unsupported(error.title, hint, error.details) from error
+    tensors = matrices_of(found, source.description.weights)
+    return ImportanceMatrix(tensors, (windows.text,), *windows.tokens.shape)
+
+
+def _collected(
+    source: NamedWeights, windows: CalibrationWindows, place: Place
+) -> Generator[Progress | Note, None, Collected]:
+    with closing(collect(source, windows.tokens, SumOfSquares(), place)) as steps:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                found: Collected = end.value
+                if place.full:
+                    yield Note(
+                        f"The memory of {place.full} was too small to calibrate there; "
+                        "the processor went on."
+                    )
+                return found
+            share = step.done / step.total
+            yield Progress("calibrate", step.done, step.total, step.item, share)
+
+
+def matrices_of(found: Collected, weights: Iterable[Weight]) -> dict[str, Squares]:
+    """The sums of squares by the names of a GGUF file's tensors; of those that were multiplied."""
+    squares = ((weight.gguf, _squares(found, weight)) for weight in weights)
+    return {name: known for name, known in squares if known is not None}
+
+
+def _squares(found: Collected, weight: Weight) -> Squares | None:
+    import torch
+
+    if len(weight.shape) < 2:
+        return None
+    rows = _by_matrix(found, weight)
+    sums = torch.zeros(len(rows), weight.shape[-1])
+    counts = torch.zeros(len(rows))
+    for matrix, row in enumerate(rows):
+        columns = None if row is None else weight.change.columns(row.value)
+        if row is not None and columns is not None and len(columns) == sums.shape[1]:
+            sums[matrix] = columns
+            counts[matrix] = row.tokens
+    return Squares(sums, counts) if counts.any() else None
+
+
+def _by_matrix(found: Collected, weight: Weight) -> Sequence[Statistic | None]:
+    """What is known of each matrix of a GGUF tensor, from the tensors that it is made of.
+
+    They are a stack of those matrices, or parts of one that were given the same inputs.
+    """
+    rows: list[Statistic | None] = []
+    for source in weight.sources:
+        known = dict(found.of(source.name))
+        rows.extend(known.get(matrix) for matrix in range(prod(source.shape[:-2])))
+    if len(rows) == prod(weight.shape[:-2]):
+        return rows
+    return [next(filter(None, rows), None)]

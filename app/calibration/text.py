@@ -1,0 +1,108 @@
+"""The text that models are calibrated with, as the tokens of one model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.calibration.chats import ChatTemplate, read_chats
+from app.core.errors import Unsupported
+from app.core.places import resources
+from app.evaluation.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_CHUNKS = 64
+"""Windows read; more change little, fewer are felt."""
+
+_FEW_CHUNKS = 16
+_CHARACTERS_A_TOKEN = 20  # far more than any tokenizer has on average; bounds what is read
+_PIECE = 2**20
+
+
+def calibration_text() -> Path:
+    """The text that is shipped: prose, code, chats and numbers in many languages."""
+    return resources() / "text" / "mixed.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationWindows:
+    """A text, cut into windows that are read independently."""
+
+    tokens: Tensor
+    """(windows, length), int64, on the host."""
+    text: str
+    """Name of the text."""
+    note: str = ""
+    """What the user should know of it."""
+
+
+def cut_calibration_windows(
+    tokenizer: Tokenizer,
+    path: Path,
+    *,
+    chunks: int,
+    length: int,
+    template: ChatTemplate | None = None,
+) -> CalibrationWindows:
+    """Tokenize a text and cut it into windows, as llama-imatrix does.
+
+    Where the tokenizer opens a text with a token of its own, that token takes the first place
+    of every window.
+
+    Args:
+        tokenizer: The model's own.
+        path: A text, or chats where its name ends in .jsonl; see `read_chats`.
+        chunks: How many windows to cut at most.
+        length: Tokens a window.
+        template: How the model's chats are written.
+
+    Raises:
+        Unsupported: The text does not fill one window.
+        BadModelFile: The chats cannot be read.
+    """
+    import torch
+
+    wanted = chunks * length
+    ids: list[int] = [] if tokenizer.opening is None else [tokenizer.opening]
+    for text in _texts(path, _CHARACTERS_A_TOKEN * wanted, template):
+        ids.extend(tokenizer.encode(text))
+        if len(ids) >= wanted:
+            break
+    count = min(chunks, len(ids) // length)
+    if not count:
+        raise Unsupported(
+            f"The text {path.name} is too short to calibrate with: it has {len(ids):,} tokens, "
+            f"and {length:,} are the least.",
+            f"Choose a text of at least {10 * _FEW_CHUNKS * length // 1000 * 1000:,} words.",
+        )
+    windows = torch.tensor(ids[: count * length], dtype=torch.int64).reshape(count, length)
+    if tokenizer.opening is not None:
+        windows[:, 0] = tokenizer.opening
+    note = (
+        f"The text {path.name} is short: {count * length:,} tokens. Ten times as many show more "
+        "reliably which weights matter."
+    )
+    return CalibrationWindows(windows, path.name, note if count < _FEW_CHUNKS <= chunks else "")
+
+
+def digest(path: Path) -> str:
+    """A fingerprint of the text itself, SHA-256."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def _texts(path: Path, characters: int, template: ChatTemplate | None) -> Iterator[str]:
+    """What the file holds, piece by piece; of a plain text at most so many characters."""
+    if path.suffix.lower() == ".jsonl":
+        yield from read_chats(path, template)
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        yield file.read(characters)
