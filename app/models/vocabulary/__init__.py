@@ -12,8 +12,9 @@ from app.models.config import read_json
 from app.models.vocabulary.base import SpecialTokens, TokenType, Vocabulary
 from app.models.vocabulary.bpe import FILE, read_bpe
 from app.models.vocabulary.pretokenizer import unknown_way
-from app.models.vocabulary.special import chat_template, read_settings, special_tokens
+from app.models.vocabulary.special import read_settings, special_tokens
 from app.models.vocabulary.spm import MODEL_FILE, is_spm, read_spm_json, read_spm_model
+from app.models.vocabulary.templates import chat_templates
 
 __all__ = ["SpecialTokens", "TokenType", "Vocabulary", "read_vocabulary"]
 
@@ -41,7 +42,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
             f"Download {FILE} (or {MODEL_FILE}) into the model's folder as well.",
         )
     elif is_spm(tokenizer):
-        vocabulary = read_spm_json(tokenizer, size)
+        vocabulary = read_spm_json(tokenizer, config, size)
     else:
         vocabulary = read_bpe(tokenizer, size)
     settings = read_settings(folder, config)
@@ -49,7 +50,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
         replace(
             vocabulary,
             special=special_tokens(settings, tokenizer, vocabulary),
-            chat_template=chat_template(folder, settings),
+            chat_templates=chat_templates(folder, settings.tokenizer_config),
         )
     )
 
@@ -57,7 +58,8 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
 def _encodable(vocabulary: Vocabulary) -> Vocabulary:
     """Refuse halves of characters, which JSON can hold but no file."""
     try:
-        "".join((*vocabulary.tokens, *vocabulary.merges, vocabulary.chat_template)).encode()
+        templates = (text for item in vocabulary.chat_templates.items() for text in item)
+        "".join((*vocabulary.tokens, *vocabulary.merges, *templates)).encode()
     except UnicodeEncodeError as error:
         raise BadModelFile(
             "The tokenizer holds half a character.",

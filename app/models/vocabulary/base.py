@@ -8,6 +8,15 @@ from enum import IntEnum
 
 from app.core.errors import BadModelFile
 
+#: Tokens that models list as plain text but use for control (DeepSeek Coder, Gemma).
+_CONTROL = frozenset({"<pad>", "<mask>", "<2mass>", "[@BOS@]"})
+_SHOWN = frozenset(
+    {
+        "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>",
+        "<tool_response|>", '<|"|>',
+    }
+)  # fmt: skip
+
 
 class TokenType(IntEnum):
     """What a token is for; numbers as in SentencePiece and GGUF files."""
@@ -28,11 +37,14 @@ class SpecialTokens:
     """The tokens with a role."""
 
     ids: Mapping[str, int] = field(default_factory=dict)
-    """Token by role: "bos", "eos", "unk", "sep", "pad", "mask"."""
+    """Token by role: "bos", "eos", "unk", "sep", "pad", "mask"; "eot" (end of turn) and "eom"
+    (end of message) where more than "eos" ends an answer."""
     add_bos: bool = False
     """Whether every text starts with "bos"."""
     add_eos: bool = False
     """Whether every text ends with "eos"."""
+    suppressed: tuple[int, ...] = ()
+    """Tokens that the model may not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,8 @@ class Vocabulary:
     """Tokens and the rules by which text is cut into them."""
 
     kind: str
-    """"bpe" (merges over bytes, as GPT-2) or "spm" (SentencePiece: scores)."""
+    """"bpe" (merges over bytes, as GPT-2, or over characters, by `pre`), "gemma4" (merges over
+    characters, as Gemma 4) or "spm" (SentencePiece: scores)."""
     tokens: tuple[str, ...]
     """One for each row of the embedding, all different."""
     types: tuple[TokenType, ...]
@@ -53,7 +66,8 @@ class Vocabulary:
     space_prefix: bool = False
     """Whether a space is put in front of a text."""
     special: SpecialTokens = SpecialTokens()
-    chat_template: str = ""
+    chat_templates: Mapping[str, str] = field(default_factory=dict)
+    """Ways to write a conversation down, by name; the usual one is "default"."""
     notes: tuple[str, ...] = ()
     """What the user should know, a sentence each."""
 
@@ -84,7 +98,9 @@ class TokenList:
                 f"its token {token[:40]!r} has the number {number}, but the model knows "
                 f"{len(self._tokens)} tokens"
             )
-        self._tokens[number], self._types[number] = token, kind
+        # llama.cpp reads names up to the first zero byte
+        self._tokens[number] = token if "\0" not in token else None
+        self._types[number] = kind
 
     def close(self) -> tuple[tuple[str, ...], tuple[TokenType, ...]]:
         """Tokens and types, with names for numbers that no token has.
@@ -117,7 +133,12 @@ def added_type(token: str, special: object) -> TokenType:
     """Type of an added token.
 
     Tokens in marks like <|im_end|> steer a conversation even where the tokenizer's author
-    forgot to say so; runtimes find its end by them.
+    forgot to say so; runtimes find its end by them. Those of Gemma 4 in `_SHOWN` are special,
+    but runtimes have to see them in an answer to understand it.
     """
+    if token in _SHOWN:
+        return TokenType.USER_DEFINED
     marked = token.startswith(("<|", "<\uff5c")) and token.endswith(("|>", "\uff5c>"))
-    return TokenType.CONTROL if special is True or marked else TokenType.USER_DEFINED
+    reserved = token in _CONTROL or (token.startswith("<unused") and token.endswith(">"))
+    control = special is True or marked or reserved
+    return TokenType.CONTROL if control else TokenType.USER_DEFINED

@@ -29,15 +29,17 @@ def read_bpe(tokenizer: Mapping[str, Any], size: int) -> Vocabulary:
     tokens = TokenList(size, FILE)
     for token, number in model["vocab"].items():
         tokens.put(number, token, TokenType.NORMAL)
-    notes = put_added(tokens, tokenizer, size)
+    left_out = put_added(tokens, tokenizer, size)
     names, types = tokens.close()
+    pairs = tuple(" ".join(pair) for pair in merges(tokens, model))
+    pre, notes = recognise_pretokenizer(tokenizer)
     return Vocabulary(
         kind="bpe",
         tokens=names,
         types=types,
-        pre=recognise_pretokenizer(tokenizer),
-        merges=tuple(" ".join(pair) for pair in merges(tokens, model)),
-        notes=notes,
+        pre=pre,
+        merges=pairs,
+        notes=(*left_out, *notes),
     )
 
 

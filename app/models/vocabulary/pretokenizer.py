@@ -3,8 +3,9 @@
 llama.cpp implements a fixed set of ways, each with a name. A tokenizer.json describes its
 way as a sequence of steps. Both are brought to one form, the list of regular expressions
 that cut the text one after another, and compared. Unlike a hash over the tokens of some
-text, this also recognises models with changed or added tokens; and what is not recognised
-is refused, because a wrong cut makes a model stutter without any visible error.
+text, this also recognises models with changed or added tokens. A way that is written in
+other words is tried out on text made to be difficult. What is not recognised is refused,
+because a wrong cut makes a model stutter without any visible error.
 """
 
 from __future__ import annotations
@@ -14,66 +15,101 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.core.errors import Unsupported
-
-# Building blocks, in the notation of llama.cpp's llama-vocab.cpp and of tokenizer.json alike.
-_CONTRACTION = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-_CASED = (
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+",
-    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*",
-)
-_CASED_REST = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_LLAMA3 = rf"{_CONTRACTION}|{_WORD}|\p{{N}}{{1,3}}|{_REST}"
-_QWEN2 = rf"{_CONTRACTION}|{_WORD}|\p{{N}}|{_REST}"
-_DIGIT = r"\p{N}"
-_DIGITS = r"\p{N}+"
-_EAST_ASIAN = "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+"
-_HAN_AND_KANA = "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+"
-_DEEPSEEK3 = (
-    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
-    r"|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
-    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+from app.models.vocabulary.trial import Trial
+from app.models.vocabulary.ways import (
+    AGREEING,
+    CONTRACTION,
+    DIGIT,
+    DIGITS,
+    GPT2,
+    PUNCTUATION,
+    WAYS,
+    Way,
+    way_named,
 )
 
-_QWEN35 = (
-    rf"{_CONTRACTION}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}"
-    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_UNKNOWN = "It cuts text into words in an unknown way."
+#: Of the tokens, this share may be out of reach of llama.cpp before a model is refused.
+_TOLERATED = 0.01
+#: Spellings of the endings 's, 't, 're, 've, 'm, 'll and 'd in any case.
+_SPELLED = (
+    r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])",
+    r"(?:'(?i:s|t|re|ve|m|ll|d))",
+    r"(?i:'(?:s|t|re|ve|m|ll|d))",
 )
-_SEED_CODER = rf"{_CONTRACTION}|{_WORD}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"
-_TEKKEN = rf"{_CASED[0]}|{_CASED[1]}|\p{{N}}|{_CASED_REST}"
-_GPT4O = rf"{_CASED[0]}{_CONTRACTION}?|{_CASED[1]}{_CONTRACTION}?|\p{{N}}{{1,3}}|{_CASED_REST}"
-
-#: Name by the expressions and by `ignore_merges` (a word that is a token is taken whole).
-_KNOWN = {
-    ((_GPT2,), False): "gpt-2",
-    ((_DIGIT, _GPT2), False): "smollm",
-    ((_LLAMA3,), True): "llama-bpe",
-    ((_LLAMA3,), False): "smaug-bpe",
-    ((_QWEN2,), False): "qwen2",
-    ((_QWEN35,), False): "qwen35",
-    ((_TEKKEN,), True): "tekken",
-    ((_GPT4O,), False): "gpt-4o",
-    ((_SEED_CODER,), False): "seed-coder",
-    ((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", _EAST_ASIAN, _DIGIT), False): "deepseek-coder",
-    ((r"\p{N}{1,3}", _HAN_AND_KANA, _DEEPSEEK3), False): "deepseek-v3",
-}
 
 
-def recognise_pretokenizer(tokenizer: Mapping[str, Any]) -> str:
-    """llama.cpp's name for what a tokenizer.json does before merging.
+def recognise_pretokenizer(tokenizer: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """llama.cpp's name for what a tokenizer.json does before merging, and notes for the user.
+
+    Args:
+        tokenizer: Content of tokenizer.json with a byte-level BPE model.
 
     Raises:
         Unsupported: llama.cpp has no such way, or it is not known here.
     """
-    expressions = tuple(_expressions(tokenizer.get("pre_tokenizer")))
-    ignore_merges = tokenizer["model"].get("ignore_merges") is True
-    name = _KNOWN.get((expressions, ignore_merges))
-    if name is None:
-        raise unknown_way("It cuts text into words in an unknown way.", "\n".join(expressions))
     _check_normalizer(tokenizer.get("normalizer"))
-    return name
+    steps = tokenizer.get("pre_tokenizer")
+    expressions = tuple(_expressions(steps))
+    if not has_byte_level(steps):
+        raise unknown_way("It does not work on bytes.", "\n".join(expressions))
+    if not _ends_with_bytes(steps):
+        expressions = (*expressions, "<over bytes>")
+    whole_words = tokenizer["model"].get("ignore_merges") is True
+    known = sorted(
+        (way for way in WAYS if way.expressions == expressions),
+        key=lambda way: way.whole_words != whole_words,
+    )
+    if known and known[0].whole_words == whole_words:
+        return known[0].names[0], ()
+    trial = Trial(tokenizer)
+    if known:
+        return known[0].names[0], _out_of_reach(trial, known[0])
+    agreeing = way_named(AGREEING.get(expressions, ""))
+    if agreeing is not None and trial.same_tokens(agreeing):
+        return agreeing.names[0], ()
+    way, notes = _found_by_trial(trial, whole_words)
+    if way is None:
+        raise unknown_way(_UNKNOWN, "\n".join(expressions))
+    return way.names[0], notes
+
+
+def _out_of_reach(trial: Trial, way: Way) -> tuple[str, ...]:
+    """Notes on a way that differs only in whether words that are tokens stay whole.
+
+    Raises:
+        Unsupported: That makes a difference for many tokens.
+    """
+    lost = trial.lost_tokens(way)
+    if not lost:
+        return ()
+    if lost > _TOLERATED * trial.size:
+        raise unknown_way(
+            "Its list of pairs to merge is incomplete.",
+            f"{lost} of {trial.size} tokens differ for {way.names[0]}",
+        )
+    return (f"llama.cpp reads words that are one of {lost} rare tokens as other tokens.",)
+
+
+def _found_by_trial(trial: Trial, whole_words: bool) -> tuple[Way | None, tuple[str, ...]]:
+    """The way that does the same as the unknown one under trial."""
+    ways = sorted(WAYS, key=lambda way: way.whole_words != whole_words)
+    alike = next((way for way in ways if trial.same_words(way)), None)
+    if alike is not None:
+        note = (
+            "How the tokenizer cuts text into words is not known by name. "
+            f"In all trials the words were those of \u201c{alike.names[0]}\u201d."
+        )
+        notes = () if alike.whole_words == whole_words else _out_of_reach(trial, alike)
+        return alike, (note, *notes)
+    alike = next((way for way in ways if trial.same_tokens(way)), None)
+    if alike is None:
+        return None, ()
+    note = (
+        "How the tokenizer cuts text into words is not known. "
+        f"In all trials \u201c{alike.names[0]}\u201d led to the same tokens."
+    )
+    return alike, (note,)
 
 
 def expressions_of(name: str) -> tuple[tuple[str, ...], bool]:
@@ -82,10 +118,10 @@ def expressions_of(name: str) -> tuple[tuple[str, ...], bool]:
     Raises:
         Unsupported: The name is not known here.
     """
-    for way, known in _KNOWN.items():
-        if known == name:
-            return way
-    raise unknown_way("It cuts text into words in an unknown way.", name)
+    way = way_named(name)
+    if way is None:
+        raise unknown_way(_UNKNOWN, name)
+    return way.expressions, way.whole_words
 
 
 def unknown_way(reason: str, details: str) -> Unsupported:
@@ -95,6 +131,25 @@ def unknown_way(reason: str, details: str) -> Unsupported:
         "A converted model would read text wrongly. Choose another model of the same family.",
         details,
     )
+
+
+def has_byte_level(step: Any) -> bool:
+    """Whether a pre-tokenizer turns bytes into characters of their own, as GPT-2 does."""
+    if not isinstance(step, Mapping):
+        return False
+    inner = step.get("pretokenizers")
+    if step.get("type") == "Sequence" and isinstance(inner, list):
+        return any(has_byte_level(part) for part in inner)
+    return step.get("type") == "ByteLevel"
+
+
+def _ends_with_bytes(step: Any) -> bool:
+    """Whether no step follows that would see bytes instead of text.
+
+    Some bytes are written as digits: the second one of a letter may be.
+    """
+    inner = step.get("pretokenizers")
+    return not isinstance(inner, list) or has_byte_level(inner[-1])
 
 
 def _expressions(step: Any) -> list[str]:
@@ -111,9 +166,11 @@ def _expressions(step: Any) -> list[str]:
             inner = steps if isinstance(steps, list) else []
             return [expression for part in inner for expression in _expressions(part)]
         case "ByteLevel" if not step.get("add_prefix_space"):
-            return [_GPT2] if step.get("use_regex", True) else []
+            return [GPT2] if step.get("use_regex", True) else []
         case "Digits":
-            return [_DIGIT if step.get("individual_digits") else _DIGITS]
+            return [DIGIT if step.get("individual_digits") else DIGITS]
+        case "Punctuation" if step.get("behavior", "Isolated") in {"Isolated", "Contiguous"}:
+            return [PUNCTUATION + "+" * (step.get("behavior") == "Contiguous")]
         case "Split" if _keeps_all(step):
             return [_expression(step.get("pattern"))]
     return [f"<{str(step)[:2000]}>"]
@@ -137,10 +194,9 @@ def _expression(pattern: Any) -> str:
     if isinstance(plain, str):
         return re.escape(plain)
     text = str(pattern.get("Regex"))
-    # The rule of the GPT-4 family is written with the contractions spelled out or not.
-    spelled = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
-    text = text.replace(spelled, _CONTRACTION).replace("{1}", "")
-    return text.replace("\r", r"\r").replace("\n", r"\n")
+    for spelled in _SPELLED:
+        text = text.replace(spelled, CONTRACTION)
+    return text.replace("{1}", "").replace("\r", r"\r").replace("\n", r"\n")
 
 
 def _check_normalizer(normalizer: Any) -> None:

@@ -42,6 +42,8 @@ class SentencePieceModel:
     """Whether pieces are merged by score; otherwise the likeliest cut is searched."""
     space_prefix: bool
     """Whether a space is put in front of a text."""
+    tidies: bool
+    """Whether text is changed before it is cut: characters unified, runs of spaces shortened."""
     roles: Mapping[str, int]
     """Tokens with a role: "unk", "bos", "eos", "pad"."""
 
@@ -70,7 +72,7 @@ def read_sentencepiece(path: Path) -> SentencePieceModel:
 def _model(data: bytes) -> SentencePieceModel:
     pieces: list[Piece] = []
     training: dict[int, int | bytes] = {}
-    space_prefix = True
+    normalizer: dict[int, int | bytes] = {}
     for number, value in _fields(data):
         if number == 1:
             pieces.append(_piece(_expect_bytes(value)))
@@ -79,12 +81,13 @@ def _model(data: bytes) -> SentencePieceModel:
         elif number == 2:
             training = dict(_fields(_expect_bytes(value)))
         elif number == 3:
-            space_prefix = dict(_fields(_expect_bytes(value))).get(3, 1) != 0
+            normalizer = dict(_fields(_expect_bytes(value)))
     roles = {role: training.get(field, default) for role, (field, default) in _ROLES.items()}
     return SentencePieceModel(
         tuple(pieces),
         training.get(3, _UNIGRAM) == _BPE,
-        space_prefix,
+        normalizer.get(3, 1) != 0,
+        bool(normalizer.get(2)) or normalizer.get(4, 1) != 0,
         # -1 is stored as the largest number of 64 bits
         {
             role: id_

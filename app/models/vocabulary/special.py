@@ -1,21 +1,27 @@
-"""Tokens with a role, and the chat template: from the files beside the tokenizer."""
+"""Tokens with a role: from the files beside the tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.core.errors import BadModelFile
 from app.models.config import read_json
-from app.models.source_file import SourceFile
 from app.models.vocabulary.base import SpecialTokens, Vocabulary
 
 CONFIG_FILE = "tokenizer_config.json"
+_GENERATION_FILE = "generation_config.json"
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "mask")
-_TEMPLATE_FILE = "chat_template.jinja"
-_MAX_TEMPLATE = 1_000_000
+#: Tokens that llama.cpp takes for the end of an answer by their names.
+_KNOWN_ENDS = frozenset(
+    {
+        "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>",
+        "<end_of_turn>", "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]",
+        "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>", "<turn|>",
+        "<\uff5cend\u2581of\u2581sentence\uff5c>", "[e~[",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class Settings:
 
     tokenizer_config: Mapping[str, Any]
     model_config: Mapping[str, Any]
+    generation_config: Mapping[str, Any]
 
     def token(self, role: str, tokens: Sequence[str]) -> int | None:
         """Number of the token with a role, if there is one."""
@@ -31,10 +38,27 @@ class Settings:
         text = given.get("content") if isinstance(given, Mapping) else given
         if isinstance(text, str) and text in tokens:
             return tokens.index(text)
-        number = self.model_config.get(f"{role}_token_id")
-        if isinstance(number, list) and number:
-            number = number[0]
-        return number if type(number) is int and 0 <= number < len(tokens) else None
+        numbers = self._numbers(self.model_config, f"{role}_token_id", len(tokens))
+        return next(iter(numbers), None)
+
+    def ends(self, size: int) -> list[int]:
+        """All tokens that end an answer, of the `size` tokens that there are."""
+        configs = (self.generation_config, self.model_config)
+        return [id_ for config in configs for id_ in self._numbers(config, "eos_token_id", size)]
+
+    def suppressed(self, size: int) -> tuple[int, ...]:
+        """Tokens that the model may not say."""
+        return tuple(self._numbers(self.generation_config, "suppress_tokens", size))
+
+    def _numbers(self, config: Mapping[str, Any], key: str, size: int) -> Iterator[int]:
+        """The token or tokens that a config names, in its part about text if need be."""
+        text = config.get("text_config")
+        given = config.get(key)
+        if given is None and isinstance(text, Mapping):
+            given = text.get(key)
+        for number in given if isinstance(given, list) else [given]:
+            if type(number) is int and 0 <= number < size:
+                yield number
 
 
 def special_tokens(
@@ -53,25 +77,39 @@ def special_tokens(
         number = settings.token(role, tokens)
         if number is not None:
             ids[role] = number
-    config = settings.tokenizer_config
-    template = _template(tokenizer.get("post_processor"))
-    if template is None:
-        add_bos = config.get("add_bos_token", vocabulary.special.add_bos) is True
-        add_eos = config.get("add_eos_token") is True
-    else:
-        first, last = template
+    add_bos, add_eos = vocabulary.special.add_bos, False
+    first, last = _template(tokenizer.get("post_processor")) or ("", "")
+    explicit = {key: settings.tokenizer_config.get(f"add_{key}_token") for key in ("bos", "eos")}
+    if any(isinstance(value, bool) for value in explicit.values()):
+        # transformers then rebuilds the template, whatever tokenizer.json says
+        add_bos, add_eos = explicit["bos"] is True, explicit["eos"] is True
+    elif tokenizer.get("post_processor") is not None:
         add_bos, add_eos = first in tokens, last in tokens
         if add_bos:
             ids["bos"] = tokens.index(first)
         if add_eos:
             ids["eos"] = tokens.index(last)
-    return SpecialTokens(ids, add_bos and "bos" in ids, add_eos and "eos" in ids)
+    ids |= _further_ends(settings, tokens, ids.get("eos"))
+    return SpecialTokens(
+        ids, add_bos and "bos" in ids, add_eos and "eos" in ids, settings.suppressed(len(tokens))
+    )
+
+
+def _further_ends(settings: Settings, tokens: Sequence[str], eos: int | None) -> dict[str, int]:
+    """Ends of an answer that llama.cpp would not find by itself, in the two roles it has."""
+    further = [
+        number
+        for number in dict.fromkeys(settings.ends(len(tokens)))
+        if number != eos and tokens[number] not in _KNOWN_ENDS
+    ]
+    return dict(zip(("eot", "eom"), further, strict=False))
 
 
 def _template(processor: Any) -> tuple[str, str] | None:
     """The tokens that a tokenizer.json puts in front of a text and behind it, "" for none.
 
-    None where it does not say at all.
+    None where it does not say at all. llama.cpp can put one token on each side. Models that
+    start with more, such as GLM with [gMASK]<sop>, have them in their chat template as well.
     """
     if not isinstance(processor, Mapping):
         return None
@@ -85,7 +123,12 @@ def _template(processor: Any) -> tuple[str, str] | None:
     single = processor.get("single")
     if processor.get("type") != "TemplateProcessing" or not isinstance(single, list) or not single:
         return None
-    return _special(single[0]), _special(single[-1])
+    at = next((i for i, part in enumerate(single) if not _special(part)), 0)
+    before, after = single[:at], single[at + 1 :]
+    return (
+        _special(before[0]) if len(before) == 1 else "",
+        _special(after[0]) if len(after) == 1 else "",
+    )
 
 
 def _special(part: Any) -> str:
@@ -95,37 +138,12 @@ def _special(part: Any) -> str:
     return name if isinstance(name, str) else ""
 
 
-def chat_template(folder: Path, settings: Settings) -> str:
-    """The model's own way to write a conversation down; "" where it has none.
-
-    Raises:
-        BadModelFile: It is not text, or much too long.
-    """
-    file = folder / _TEMPLATE_FILE
-    if file.exists():
-        with SourceFile.look(file).open() as opened:
-            content = opened.read(_MAX_TEMPLATE + 1)
-        found: Any = content.decode("utf-8", "replace")
-    else:
-        found = settings.tokenizer_config.get("chat_template")
-    if isinstance(found, list):
-        named = [entry for entry in found if isinstance(entry, Mapping)]
-        default = [entry for entry in named if entry.get("name") == "default"]
-        found = next((entry.get("template") for entry in (*default, *named)), None)
-    if found is None:
-        return ""
-    if not isinstance(found, str) or len(found) > _MAX_TEMPLATE:
-        raise BadModelFile(
-            "The model's chat template is damaged.", "Download the tokenizer's files again."
-        )
-    return found
-
-
 def read_settings(folder: Path, model_config: Mapping[str, Any]) -> Settings:
     """Read the tokenizer's settings, if there are any.
 
     Raises:
-        BadModelFile: The file is damaged.
+        BadModelFile: A file is damaged.
     """
-    file = folder / CONFIG_FILE
-    return Settings(read_json(file) if file.exists() else {}, model_config)
+    files = (folder / CONFIG_FILE, folder / _GENERATION_FILE)
+    tokenizer, generation = (read_json(file) if file.exists() else {} for file in files)
+    return Settings(tokenizer, model_config, generation)

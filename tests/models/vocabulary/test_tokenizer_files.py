@@ -10,6 +10,7 @@ import pytest
 
 from app.core.errors import AppError, BadModelFile, Unsupported
 from app.core.places import sample_model
+from app.formats.gguf.metadata import tokenizer_metadata
 from app.models.vocabulary import TokenType, read_vocabulary
 
 SIZE = 4096
@@ -87,7 +88,7 @@ def test_that_roles_come_from_names_first_and_from_numbers_next(
 
 def test_that_a_text_gets_no_first_token_where_the_tokenizer_adds_none(tokenizer, tmp_path):
     tokenizer["post_processor"] = {"type": "ByteLevel"}
-    special = read(tmp_path, tokenizer, {"bos_token": "<|begin|>", "add_bos_token": True}).special
+    special = read(tmp_path, tokenizer, {"bos_token": "<|begin|>"}).special
     assert (special.ids["bos"], special.add_bos, special.add_eos) == (0, False, False)
 
 
@@ -110,12 +111,36 @@ def test_that_a_last_token_is_added_where_the_template_has_one(tokenizer, tmp_pa
     ],
 )
 def test_that_the_chat_template_is_found_in_the_settings(value, wanted, tokenizer, tmp_path):
-    assert read(tmp_path, tokenizer, {"chat_template": value}).chat_template == wanted
+    templates = read(tmp_path, tokenizer, {"chat_template": value}).chat_templates
+    assert templates.get("default", "") == wanted
+
+
+def test_that_further_chat_templates_keep_their_names(tokenizer, tmp_path):
+    named = [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]
+    vocabulary = read(tmp_path, tokenizer, {"chat_template": named})
+    assert vocabulary.chat_templates == {"tool_use": "T", "default": "D"}
+    entries = tokenizer_metadata(vocabulary)
+    assert entries["tokenizer.chat_template"] == "D"
+    assert entries["tokenizer.chat_template.tool_use"] == "T"
+    assert entries["tokenizer.chat_templates"] == ("tool_use",)
+
+
+def test_that_further_chat_templates_may_be_files(tokenizer, tmp_path):
+    (tmp_path / "chat_template.jinja").write_text("D")
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("R")
+    assert read(tmp_path, tokenizer).chat_templates == {"default": "D", "rag": "R"}
+
+
+def test_that_a_chat_template_may_stand_in_a_json_file(tokenizer, tmp_path):
+    (tmp_path / "chat_template.json").write_text('{"chat_template": "J"}')
+    assert read(tmp_path, tokenizer).chat_templates == {"default": "J"}
 
 
 def test_that_a_template_file_wins_over_the_settings(tokenizer, tmp_path):
     (tmp_path / "chat_template.jinja").write_text("{{ ä }}", encoding="utf-8")
-    assert read(tmp_path, tokenizer, {"chat_template": "old"}).chat_template == "{{ ä }}"
+    templates = read(tmp_path, tokenizer, {"chat_template": "old"}).chat_templates
+    assert templates == {"default": "{{ ä }}"}
 
 
 def _set(*path_and_value):
@@ -150,7 +175,6 @@ UNKNOWN_WAYS = {
             ],
         },
     ),
-    "merges ignored": _set("model", "ignore_merges", True),
     "lower case": _set("normalizer", {"type": "Lowercase"}),
     "nested normalizer": _set(
         "normalizer", {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]}
@@ -159,7 +183,6 @@ UNKNOWN_WAYS = {
     "unigram": _set("model", "type", "Unigram"),
     "word ends": _set("model", "end_of_word_suffix", "</w>"),
     "word parts": _set("model", "continuing_subword_prefix", "##"),
-    "half spm": _set("model", "byte_fallback", True),
 }
 
 
@@ -175,6 +198,80 @@ def test_that_a_way_llama_cpp_does_not_have_is_refused(name, tokenizer, tmp_path
 def test_that_composing_unicode_is_no_reason_to_refuse(tokenizer, tmp_path):
     tokenizer["normalizer"] = {"type": "NFC"}
     assert read(tmp_path, tokenizer).pre == "gpt-2"
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        _set("model", "byte_fallback", True),  # there is a token for every byte
+        _set("model", "ignore_merges", True),  # every token is the outcome of merges
+        _set("normalizer", {"type": "Sequence", "normalizers": []}),
+    ],
+)
+def test_that_settings_without_effect_are_no_reason_to_refuse(harmless, tokenizer, tmp_path):
+    harmless(tokenizer)
+    vocabulary = read(tmp_path, tokenizer)
+    assert (vocabulary.pre, vocabulary.notes) == ("gpt-2", ())
+
+
+def test_that_tokens_which_merges_do_not_make_are_counted(tokenizer, tmp_path):
+    tokenizer["model"]["ignore_merges"] = True
+    del tokenizer["model"]["merges"][-20:]
+    notes = read(tmp_path, tokenizer).notes
+    assert notes == ("llama.cpp reads words that are one of 20 rare tokens as other tokens.",)
+    del tokenizer["model"]["merges"][-1000:]
+    with pytest.raises(Unsupported, match="pairs to merge is incomplete"):
+        read(tmp_path, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("generation", "wanted"),
+    [
+        ({"eos_token_id": 1}, {}),
+        ({"eos_token_id": [1, 300, 301]}, {"eot": 300, "eom": 301}),
+        ({"eos_token_id": [1, 4096]}, {}),  # llama.cpp knows <|im_end|> by its name
+        ({"eos_token_id": [1, "x", -1, 10**9]}, {}),
+    ],
+)
+def test_that_further_ends_of_an_answer_get_roles(generation, wanted, tokenizer, tmp_path):
+    tokenizer["added_tokens"].append({"id": SIZE, "content": "<|im_end|>", "special": True})
+    (tmp_path / "generation_config.json").write_text(json.dumps(generation))
+    ids = read(tmp_path, tokenizer, config={"eos_token_id": 1}, size=SIZE + 1).special.ids
+    assert {role: id_ for role, id_ in ids.items() if role in {"eot", "eom"}} == wanted
+
+
+def test_that_tokens_a_model_may_not_say_are_written(tokenizer, tmp_path):
+    (tmp_path / "generation_config.json").write_text('{"suppress_tokens": [7, 8, 999999]}')
+    entries = tokenizer_metadata(read(tmp_path, tokenizer))
+    assert entries["tokenizer.ggml.suppress_tokens"] == (7, 8)
+
+
+def test_that_roles_may_be_numbered_in_the_part_of_a_config_about_text(tokenizer, tmp_path):
+    config = {"text_config": {"eos_token_id": 5}}
+    assert read(tmp_path, tokenizer, config=config).special.ids["eos"] == 5
+
+
+def test_that_two_opening_tokens_are_left_to_the_chat_template(tokenizer, tmp_path):
+    opening = [{"SpecialToken": {"id": "<|begin|>"}}, {"SpecialToken": {"id": "<|end|>"}}]
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [*opening, {"Sequence": {"id": "A"}}],
+    }
+    assert not read(tmp_path, tokenizer).special.add_bos
+
+
+@pytest.mark.parametrize("settings", [{}, {"add_bos_token": True}, {"add_bos_token": False}])
+@pytest.mark.parametrize("template", [True, False])
+def test_that_texts_start_as_transformers_lets_them_start(settings, template, tokenizer, tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    if not template:
+        tokenizer["post_processor"] = None
+    special = read(tmp_path, tokenizer, {"bos_token": "<|begin|>", **settings}).special
+    judge = PreTrainedTokenizerFast(
+        tokenizer_file=str(tmp_path / "tokenizer.json"), bos_token="<|begin|>", **settings
+    )
+    assert special.add_bos == (judge("a").input_ids[0] == 0)
 
 
 DAMAGE = {
