@@ -2,7 +2,8 @@
 
 ggml comes with the package `libggml-python` and serves for comparison only; nothing else in the
 application uses it. Both are timed on one thread by its own processor time, so that other programs
-disturb little, and in turns, so that what does disturb them disturbs both.
+disturb little, and in turns, so that what does disturb them disturbs both. Only the gain from more
+threads is one of wall time, and needs a quiet machine.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import ctypes
 import importlib.util
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -27,17 +30,38 @@ WITH_KERNELS = tuple(name for name, enc in ENCODINGS.items() if isinstance(enc, 
 """The encodings whose speed is worth a measurement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """One encoding on one thread of this processor. All speeds: weights a second, medians."""
+ROW = 2048
+"""Weights a row."""
+RUN_SECONDS = 0.25
+"""About how long one run may take; slow encodings get fewer rows."""
+FEWEST_ROWS = 16
 
-    encoding: str
-    encode: float
-    decode: float
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Encoding on one thread of this processor; weights a second, medians."""
+
+    ours: float
     ggml: float | None
-    """Encoding with ggml; None where it is not installed."""
+    """None where it is not installed."""
     ratio: float | None
     """Median of the ratios to ggml, each of two neighbouring runs; above 1, we are faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one encoding takes here."""
+
+    encoding: str
+    plain: Pace
+    """Where all columns count alike."""
+    weighed: Pace
+    """With importances of columns, the same ones for ggml."""
+    decode: float
+    """Weights a second on one thread, median."""
+    scaling: float | None
+    """How much sooner plain encoding is done with several threads, in wall time, median; None
+    where that was not asked for."""
 
 
 class Ggml:
@@ -84,38 +108,103 @@ class Ggml:
         return blocks
 
 
-def measure(
-    names: Iterable[str] = WITH_KERNELS, weights: int = 2**21, rounds: int = 5
-) -> Iterator[Speed]:
-    """Measure one encoding after the other, on normally distributed weights."""
-    import torch
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Weights to measure with."""
 
-    weight = torch.randn(weights, generator=torch.Generator().manual_seed(0)).view(-1, 2048) * 0.02
+    weight: Tensor
+    importance: Tensor
+
+    @classmethod
+    def of(cls, rows: int) -> Sample:
+        """Normal weights, and mean squares of a few normal activations."""
+        import torch
+
+        some = torch.Generator().manual_seed(0)
+        importance = torch.randn(8, ROW, generator=some).square().mean(0)
+        return cls(torch.randn(rows, ROW, generator=some) * 0.02, importance)
+
+    def first(self, rows: int) -> Sample:
+        """Its first rows."""
+        return Sample(self.weight[:rows], self.importance)
+
+
+def measure(
+    names: Iterable[str] = WITH_KERNELS, weights: int = 2**21, rounds: int = 5, threads: int = 1
+) -> Iterator[Speed]:
+    """Measure one encoding after the other.
+
+    Args:
+        names: Which ones.
+        weights: At most so many in a run.
+        rounds: Runs of each kind.
+        threads: If more than one: how much sooner so many are done.
+    """
+    whole = Sample.of(max(weights // ROW, FEWEST_ROWS))
     ggml = Ggml.installed()
     for name in names:
         encoding = ENCODINGS[name]
         assert isinstance(encoding, GgmlBlock)
-        yield _measure_one(encoding, weight, rounds, ggml)
+        sample = whole.first(_rows(encoding, whole, ggml))
+        yield Speed(
+            encoding.name,
+            _pace(encoding, sample.weight, None, rounds, ggml),
+            _pace(encoding, sample.weight, sample.importance, rounds, ggml),
+            _decoding(encoding, sample.weight, rounds),
+            _scaling(encoding, sample.weight, rounds, threads) if threads > 1 else None,
+        )
 
 
-def _measure_one(encoding: GgmlBlock, weight: Tensor, rounds: int, ggml: Ggml | None) -> Speed:
-    shape = tuple(weight.shape)
-    parts = encoding.encode(weight)  # compiles the kernels
-    encoding.decode(parts, shape)
-    ours, theirs, decoding = [], [], []
+def _rows(encoding: GgmlBlock, whole: Sample, ggml: Ggml | None) -> int:
+    """How many rows the slowest kind of run encodes in its time."""
+    few = whole.first(FEWEST_ROWS)
+    actions: list[Callable[[], object]] = [partial(encoding.encode, few.weight, few.importance)]
+    if ggml:
+        actions.append(partial(ggml.encode, few.weight, encoding, few.importance))
+    for action in actions:
+        action()  # compiles the kernel, builds ggml's tables
+    slowest = max(_seconds(action) for action in actions)
+    rows = int(FEWEST_ROWS * RUN_SECONDS / max(slowest, 1e-6))
+    return min(max(rows, FEWEST_ROWS), len(whole.weight))
+
+
+def _pace(
+    encoding: GgmlBlock, weight: Tensor, importance: Tensor | None, rounds: int, ggml: Ggml | None
+) -> Pace:
+    ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(_seconds(lambda: encoding.encode(weight)))
+        ours.append(_seconds(lambda: encoding.encode(weight, importance)))
         if ggml:
-            theirs.append(_seconds(lambda: ggml.encode(weight, encoding)))
-        decoding.append(_seconds(lambda: encoding.decode(parts, shape)))
-    count = weight.numel()
-    return Speed(
-        encoding.name,
-        count / median(ours),
-        count / median(decoding),
-        count / median(theirs) if theirs else None,
+            theirs.append(_seconds(lambda: ggml.encode(weight, encoding, importance)))
+    return Pace(
+        weight.numel() / median(ours),
+        weight.numel() / median(theirs) if theirs else None,
         median(b / a for a, b in zip(ours, theirs, strict=True)) if theirs else None,
     )
+
+
+def _decoding(encoding: GgmlBlock, weight: Tensor, rounds: int) -> float:
+    shape = tuple(weight.shape)
+    parts = encoding.encode(weight)
+    encoding.decode(parts, shape)  # compiles the kernel
+    return weight.numel() / median(
+        _seconds(lambda: encoding.decode(parts, shape)) for _ in range(rounds)
+    )
+
+
+def _scaling(encoding: GgmlBlock, weight: Tensor, rounds: int, threads: int) -> float:
+    """One thread's wall time over that of several, each with its own rows."""
+    parts = weight.chunk(threads)
+    ratios = []
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(encoding.encode, parts))  # starts the threads
+        for _ in range(rounds):
+            start = time.perf_counter()
+            encoding.encode(weight)
+            middle = time.perf_counter()
+            list(pool.map(encoding.encode, parts))
+            ratios.append((middle - start) / (time.perf_counter() - middle))
+    return median(ratios)
 
 
 def _seconds(action: Callable[[], object]) -> float:
