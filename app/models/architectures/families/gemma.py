@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from app.core.tensor import TensorInfo
 from app.models.architectures.base import Config
-from app.models.architectures.changes import Shifted
+from app.models.architectures.changes import Change, Shifted
 from app.models.architectures.decoder import Decoder
 
 
@@ -21,7 +21,7 @@ class Gemma(Decoder):
     model_types: ClassVar[tuple[str, ...]] = ("gemma",)
     classes: ClassVar[tuple[str, ...]] = ("GemmaForCausalLM",)
     activations = frozenset({"gelu_pytorch_tanh", "gelu", "gelu_new"})
-    norm_change = Shifted()
+    norm_change: ClassVar[Change] = Shifted()
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 16,
         "head_dim": 256,

@@ -23,7 +23,7 @@ class Gemma3(Gemma):
     title = "Gemma 3"
     gguf = "gemma3"
     model_types = ("gemma3_text",)
-    classes = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
+    classes: ClassVar[tuple[str, ...]] = ("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration")
     head_norms = True
     layer_norms = SURROUNDING_NORMS
     defaults: ClassVar[Config] = {
@@ -51,7 +51,7 @@ class Gemma3(Gemma):
     @override
     def metadata(self, config: Config) -> dict[str, Any]:
         size = self.dimensions(config)
-        _check(config, size)
+        self.check(config, size)
         entries = {
             **super().metadata(config),
             "attention.sliding_window": count(config, "sliding_window", 4096),
@@ -59,6 +59,35 @@ class Gemma3(Gemma):
         }
         cap = config.get("final_logit_softcapping")
         return {**entries, "final_logit_softcapping": float(cap)} if cap else entries
+
+    def check(self, config: Config, size: Dimensions) -> None:
+        """Refuse attention that llama.cpp does not compute.
+
+        Raises:
+            Unsupported: It is of that kind.
+        """
+        used = size.hidden / size.heads if size.layers == 62 else size.head
+        kinds = config.get("layer_types")
+        usual = [
+            "full_attention" if (layer + 1) % _INTERVAL == 0 else "sliding_attention"
+            for layer in range(size.layers)
+        ]
+        pattern = config.get("sliding_window_pattern", _INTERVAL)
+        if not is_near(number(config, "query_pre_attn_scalar", 256), used):
+            odd = f"query_pre_attn_scalar: {config.get('query_pre_attn_scalar')}"
+        elif kinds is not None and kinds != usual:
+            odd = f"layer_types: {kinds}"
+        elif kinds is None and pattern != _INTERVAL:
+            odd = f"sliding_window_pattern: {pattern}"
+        elif config.get("attn_logit_softcapping") is not None:
+            odd = f"attn_logit_softcapping: {config['attn_logit_softcapping']}"
+        else:
+            return
+        raise Unsupported(
+            "This Gemma 3 model computes its attention in another way than llama.cpp does.",
+            "It cannot be stored as a GGUF file. Choose another model.",
+            odd,
+        )
 
 
 def _local_theta(config: Config) -> float:
@@ -68,28 +97,3 @@ def _local_theta(config: Config) -> float:
     if isinstance(local, dict):
         return number(local, "rope_theta", 10000.0)
     return number(config, "rope_local_base_freq", 10000.0)
-
-
-def _check(config: Config, size: Dimensions) -> None:
-    used = size.hidden / size.heads if size.layers == 62 else size.head
-    kinds = config.get("layer_types")
-    usual = [
-        "full_attention" if (layer + 1) % _INTERVAL == 0 else "sliding_attention"
-        for layer in range(size.layers)
-    ]
-    pattern = config.get("sliding_window_pattern", _INTERVAL)
-    if not is_near(number(config, "query_pre_attn_scalar", 256), used):
-        odd = f"query_pre_attn_scalar: {config.get('query_pre_attn_scalar')}"
-    elif kinds is not None and kinds != usual:
-        odd = f"layer_types: {kinds}"
-    elif kinds is None and pattern != _INTERVAL:
-        odd = f"sliding_window_pattern: {pattern}"
-    elif config.get("attn_logit_softcapping") is not None:
-        odd = f"attn_logit_softcapping: {config['attn_logit_softcapping']}"
-    else:
-        return
-    raise Unsupported(
-        "This Gemma 3 model computes its attention in another way than llama.cpp does.",
-        "It cannot be stored as a GGUF file. Choose another model.",
-        odd,
-    )
