@@ -30,7 +30,7 @@ _BUFFERS = {"BOOL", "I64"}
 #: What belongs to activations and to the cache of attention, and to no weight.
 _OF_ACTIVATIONS = re.compile(
     r"[._](?:(?:input|output|activation)_(?:global_)?(?:scale|zero_point)(?:_ub)?"
-    r"|[kvq]_(?:scale|zero_point))$"
+    r"|(?:[kqv]|kv)_(?:scale|zero_point))$"
 )
 
 

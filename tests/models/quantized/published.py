@@ -362,6 +362,26 @@ def compressed_in_order() -> Published:
     )
 
 
+@published(("packed, experts in one tensor", ()))
+def compressed_experts() -> Published:
+    experts, rows, columns, length = 3, 16, 128, 32
+    codes = integers(16, experts, rows, columns)
+    scales = random(experts, rows, columns // length, seed=7).abs() + 0.01
+    settings = {"num_bits": 4, "type": "int", "group_size": length, "symmetric": True}
+    return Published(
+        quantization(
+            "compressed-tensors",
+            format="pack-quantized",
+            config_groups={"group_0": {"targets": ["Linear"], "weights": settings}},
+        ),
+        {
+            f"{NAME}_packed": packed(codes.view(-1, columns), 4).view(experts, rows, -1),
+            f"{NAME}_scale": scales,
+        },
+        (codes - 8) * scales.repeat_interleave(length, -1),
+    )
+
+
 @published(("packed, 3 bits, before version 0.20", ()))
 def compressed_in_words() -> Published:
     rows, columns = 8, 128

@@ -118,6 +118,25 @@ def test_that_a_source_that_has_lost_accuracy_says_so(tmp_path: Path) -> None:
     assert "stays lost" in note
 
 
+def test_that_biases_of_zero_that_autogptq_adds_are_left_out(tmp_path: Path) -> None:
+    model = PUBLISHED["gptq, 4 bits"]()
+    zeros = open_model(model.write(tmp_path / "0", **{f"{STEM}.bias": torch.zeros(32)}))
+    assert set(zeros.tensors) == {NAME, "model.norm.weight"}
+    real = open_model(model.write(tmp_path / "1", **{f"{STEM}.bias": torch.ones(32)}))
+    assert torch.equal(real.tensor(f"{STEM}.bias"), torch.ones(32))
+
+
+def test_that_what_belongs_to_activations_is_left_out(tmp_path: Path) -> None:
+    model = PUBLISHED["fp8, one scale"]()
+    attention = "model.layers.0.self_attn"
+    extra = [f"{STEM}.activation_scale", f"{STEM}.input_scale_ub", f"{attention}.k_proj.k_scale"]
+    extra += [f"{attention}.kv_scale", f"{attention}.v_zero_point"]
+    kept = f"{attention}.layer_scale"
+    scales = {name: torch.ones(()) for name in (*extra, kept)}
+    found = open_model(model.write(tmp_path, **scales))
+    assert set(found.tensors) == {NAME, "model.norm.weight", kept}
+
+
 def test_that_the_config_is_the_plain_models(tmp_path: Path) -> None:
     model = PUBLISHED["fp8, blocks"]()
     inner = {"hidden_size": 3, **model.config}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
@@ -57,7 +58,7 @@ class PackedWeight(QuantizedWeight):
     @override
     def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
         spread = unpack if self.dense else unpack_separately
-        rows, columns = self.shape
+        rows, columns = prod(self.shape[:-1]), self.shape[-1]
         shape = f"{self.stem}_shape"
         if shape in stored.tensors and tuple(stored.rows(shape)[0].tolist()) != self.shape:
             raise damaged(shape, "contradicts the shape of the codes")
@@ -154,15 +155,14 @@ def _packed(
             whole = of_all  # must be there
         return Fp4.of(stored, info, scale.name, whole, divided=True)
     part(stored, info.name, "I32")
-    expect(len(info.shape) == 2, info)
+    expect(len(info.shape) > 1, info)
     scale = part(stored, f"{stem}_scale", *_FLOATS)
-    expect(scale.weights == 1 or scale.shape[0] == info.shape[0], scale)
-    expect(len(scale.shape) <= 2, scale)
+    expect(scale.weights == 1 or scale.shape[:-1] == info.shape[:-1], scale)
     bits, dense, columns = _width(stored, info, scale, stem, groups)
     shape, point, order = (f"{stem}_{one}" for one in ("shape", "zero_point", "g_idx"))
     there = [name for name in (shape, point, order) if name in stored.tensors]
     weight = PackedWeight(
-        (info.shape[0], columns),
+        (*info.shape[:-1], columns),
         (info.name, scale.name, *there),
         stem,
         bits,
@@ -175,11 +175,13 @@ def _packed(
 
 
 def _check_groups(stored: Checkpoint, weight: PackedWeight, scale: TensorInfo) -> None:
-    rows, columns = weight.shape
-    groups = _count_groups(scale)
+    groups, columns = _count_groups(scale), weight.shape[-1]
     expect(0 < groups <= columns and (weight.ordered or columns % groups == 0), scale)
     if weight.asymmetric:
         point = part(stored, f"{weight.stem}_zero_point", "I32")
+        if len(weight.shape) > 2:
+            raise not_read("asymmetric compressed-tensors with all experts in one tensor")
+        rows = weight.shape[0]
         expect(point.shape == (_words(rows, weight.bits, weight.dense), groups), point)
     if weight.ordered:
         order = part(stored, f"{weight.stem}_g_idx", "I32", "I64")
@@ -187,7 +189,7 @@ def _check_groups(stored: Checkpoint, weight: PackedWeight, scale: TensorInfo) -
 
 
 def _count_groups(scale: TensorInfo) -> int:
-    return scale.shape[1] if len(scale.shape) == 2 else 1
+    return scale.shape[-1] if len(scale.shape) > 1 else 1
 
 
 def _width(
@@ -198,25 +200,27 @@ def _width(
     groups: list[Mapping[str, Any]],
 ) -> tuple[int, bool, int]:
     """Bits of a code, whether codes cross words, and the number of columns."""
-    words = info.shape[1]
+    words = info.shape[-1]
     for weights in groups:
         bits = whole_number(weights, "num_bits", 4)
-        columns = _columns(stored, stem) or _columns_of(words, bits, scale, weights)
+        columns = _columns(stored, stem, len(info.shape)) or _columns_of(
+            words, bits, scale, weights
+        )
         for dense in (True, False):
             if 1 <= bits <= 8 and words == _words(columns, bits, dense):
                 return bits, dense, columns
     raise damaged(info.name, "has a number of bits that config.json does not tell")
 
 
-def _columns(stored: Checkpoint, stem: str) -> int:
+def _columns(stored: Checkpoint, stem: str, dimensions: int) -> int:
     """The length of a row by the tensor that says so; 0 where that is not at hand."""
     name = f"{stem}_shape"
     if name not in stored.tensors:
         return 0
     info = part(stored, name, "I64", "I32")
-    expect(info.shape == (2,), info)
+    expect(info.shape == (dimensions,), info)
     try:
-        columns = int(stored.rows(name)[0, 1])
+        columns = int(stored.rows(name)[0, -1])
     except Unsupported:  # still on the hub
         return 0
     if columns < 1:
@@ -227,8 +231,8 @@ def _columns(stored: Checkpoint, stem: str) -> int:
 def _columns_of(words: int, bits: int, scale: TensorInfo, weights: Mapping[str, Any]) -> int:
     """The length of a row by the groups, or by the words that it takes."""
     length = weights.get("group_size")
-    if isinstance(length, int) and length > 0 and len(scale.shape) == 2 and scale.shape[1] > 1:
-        return scale.shape[1] * length
+    if isinstance(length, int) and length > 0 and _count_groups(scale) > 1:
+        return _count_groups(scale) * length
     return words * 32 // bits
 
 

@@ -5,6 +5,8 @@
     X.scales   F16 (groups, out)
     X.g_idx    I32 (in)                        each column's group; may be absent
 
+AutoGPTQ gives every layer an X.bias: zeros, where the model has none.
+
 The format "gptq" stores zero points less one, "gptq_v2" as they are.
 """
 
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from app.core.errors import Unsupported
 from app.models.base import Checkpoint
 from app.models.config import flag, text
 from app.models.quantized.base import Method, QuantizedWeight, expect, not_read, part
@@ -110,7 +113,19 @@ def _weight(stored: Checkpoint, stem: str, offset: int) -> GptqWeight:
         order = part(stored, group, "I32", "I64")
         expect(order.shape == (columns,), order)
         parts += (group,)
+    if _is_zero(stored, f"{stem}.bias"):
+        parts += (f"{stem}.bias",)
     expect(0 < groups <= columns and (bool(group) or columns % groups == 0), scales)
     return GptqWeight(
         (rows, columns), parts, codes.name, zeros.name, scales.name, group, bits, offset
     )
+
+
+def _is_zero(stored: Checkpoint, name: str) -> bool:
+    """Whether a tensor is known to hold nothing but zeros."""
+    if name not in stored.tensors:
+        return False
+    try:
+        return not stored.rows(name).any()
+    except Unsupported:  # still on the hub
+        return False
