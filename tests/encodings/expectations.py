@@ -9,7 +9,7 @@ from app.encodings import ENCODINGS
 
 FLOATS = {"F32", "F16", "BF16"}
 
-SAME_WITHOUT = FLOATS | {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"}
+SAME_WITHOUT = FLOATS | {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q1_0"}
 """Encodings whose bytes are those of ggml where no importances are given."""
 
 SAME_WITH = FLOATS | {"Q8_0"}

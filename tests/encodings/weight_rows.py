@@ -28,7 +28,7 @@ def ordinary() -> dict[str, torch.Tensor]:
         "spiked": spiked,
         "off center": normal * 0.02 + 0.03,
         "bfloat16": (normal * 0.02).bfloat16().float(),
-        "large": normal * 1e3,
+        "large": normal * 500,
         "one sided": normal.abs() * 0.02,
         "small": normal * 1e-4,
     }
