@@ -58,6 +58,9 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
         fallbacks=tuple(_fallback(tensor) for tensor in plan.fallbacks) if plan else (),
         notes=plan.notes if plan else (),
         problem=problem,
+        group=preset.group,
+        importance_helps=preset.importance_helps,
+        needs_importance=preset.needs_importance,
     )
 
 

@@ -71,6 +71,12 @@ class FormatChoice:
     notes: tuple[str, ...] = ()
     problem: Problem | None = None
     """Why this model cannot have this format; sizes are then 0."""
+    group: str = ""
+    """Size class that lists show it under."""
+    importance_helps: bool = False
+    """Whether an importance matrix makes the result better."""
+    needs_importance: bool = False
+    """Whether the result is of no use without one; sizes are those with one."""
 
 
 @dataclass(frozen=True, slots=True)

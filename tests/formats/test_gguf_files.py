@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file, save_file
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.places import sample_model
+from app.core.plan import ImportanceFacts
 from app.core.recipe import Recipe
 from app.formats import FORMATS, find_preset
 from app.formats.gguf.header import typed
@@ -246,6 +248,30 @@ def test_that_a_gguf_file_of_an_unknown_family_is_quantized_by_the_names_of_its_
         t.name: t.encoding for t in plan.tensors
     }
     assert {t.encoding for t in plan.tensors} == {"Q8_0", "F32"}
+
+
+def test_that_the_file_says_which_importance_matrix_it_was_made_with(tiny):
+    conversion = GGUF.prepare(open_model(tiny("llama 3").folder))
+    recipe = Recipe("Q4_K_M", importance="auto")
+    without = conversion.plan(recipe)
+    plan = conversion.plan(recipe, ImportanceFacts("m.imatrix.gguf", "wiki.txt", 28, 120))
+    assert [tensor.encoding for tensor in plan.tensors] == [t.encoding for t in without.tensors]
+    added = plan.header.find(b"quantize.imatrix.")
+    assert without.header.find(b"quantize.imatrix.") < 0 < added
+    assert plan.header[added:].count(b"quantize.imatrix.") == 4
+
+
+def test_that_an_output_layer_that_is_left_has_the_numbers_of_the_source(tiny, tmp_path):
+    folder = edited(tiny, tmp_path / "m")
+    rewritten = {
+        name: tensor.to(torch.bfloat16)
+        for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    save_file(rewritten, folder / "model.safetensors")
+    plan = tiny_models.convert(folder, tmp_path / "x.gguf", Recipe("Q8_0", leave_output=True))
+    assert {t.name for t in plan.tensors if t.encoding == "BF16"} == {"output.weight"}
+    written = GgufFile(tmp_path / "x.gguf").tensor("output.weight")
+    assert torch.equal(written, rewritten["lm_head.weight"])
 
 
 def test_that_a_file_that_holds_no_model_is_refused(tmp_path):

@@ -28,6 +28,16 @@ def say(capsys, hub, monkeypatch):
     return command
 
 
+def test_that_a_dry_run_reads_the_headers_of_a_model_of_the_hub_only(hub, say):
+    asked = ("--dry-run", "--format", "Q4_K_M", "--json")
+    code, out, err = say("quantize", "org/sample", *asked)
+    assert code == 0, err
+    there = json.loads(out)
+    here = json.loads(say("quantize", "sample", *asked)[1])
+    assert there["tensors"] == here["tensors"]
+    assert there["bytes_after"] == here["bytes_after"]
+
+
 def test_that_a_model_of_the_hub_goes_in_and_a_gguf_comes_out(hub, tmp_path, home):
     target = tmp_path / "out.gguf"
     command = [sys.executable, "-m", "app", "quantize", "org/sample", "--format", "Q4_K_M"]

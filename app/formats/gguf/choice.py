@@ -50,7 +50,7 @@ _KINDS = (
 )
 
 #: Parts of names of matrices that stay as they are: small, or harmed by any rounding.
-_KEPT = (
+_KEPT_PARTS = (
     "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight", "altup", "laurel",
     "per_layer_model_proj", "ssm_conv1d", "shortconv.conv.weight", "indexer.k_proj.weight",
     "indexer.q_proj.weight", "time_mix_first.weight", "time_mix_w0.weight", "time_mix_w1.weight",
@@ -61,6 +61,7 @@ _KEPT = (
     "sam.neck.", "sam.net_", ".rel_pos", ".patch_embd", ".patch_merger", "a.rvq.codebook",
     "mm.a.code_embd",
 )  # fmt: skip
+_KEPT = re.compile("|".join(map(re.escape, _KEPT_PARTS)))
 _KEPT_NAMES = {"position_embd.weight", "token_types.weight"}
 
 #: The same, for one family only.
@@ -110,7 +111,8 @@ def is_quantizable(name: str, shape: tuple[int, ...], architecture: str = "") ->
         rows > 1
         and name.endswith("weight")
         and name not in _KEPT_NAMES
-        and not any(part in name for part in (*_KEPT, *_KEPT_IN.get(architecture, ())))
+        and not _KEPT.search(name)
+        and not any(part in name for part in _KEPT_IN.get(architecture, ()))
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -67,32 +67,27 @@ class GgufConversion(Conversion):
         gguf = _find(recipe.preset)
         wishes = Wishes.of(recipe)
         choices = self._choices(gguf, wishes)
-        tensors = [
-            PlannedTensor(
-                target.name,
-                target.shape,
-                choices[target.name].encoding,
-                0,
-                _block(choices[target.name].encoding).nbytes(target.shape),
-                target.sources,
-                choices[target.name].wanted,
-            )
-            for target in self._targets.values()
-        ]
+        entries = [_entry(self._targets[name], choice) for name, choice in choices.items()]
         files, places = lay_out(
             self._encoded_metadata(recipe) + recipe_metadata(gguf.file_type, importance),
-            [TensorEntry(t.name, t.shape, _block(t.encoding).ggml_id, t.nbytes) for t in tensors],
+            entries,
             recipe.split_bytes,
         )
-        return Plan(
-            gguf.preset.name,
-            tuple(
-                replace(tensor, file=place.file, offset=place.offset)
-                for tensor, place in zip(tensors, places, strict=True)
-            ),
-            files,
-            (*self._notes, *plan_notes(gguf, wishes, tensors, files)),
+        tensors = tuple(
+            PlannedTensor(
+                entry.name,
+                entry.shape,
+                choice.encoding,
+                place.offset,
+                entry.nbytes,
+                self._targets[entry.name].sources,
+                choice.wanted,
+                place.file,
+            )
+            for entry, choice, place in zip(entries, choices.values(), places, strict=True)
         )
+        notes = plan_notes(gguf, wishes, tensors, files)
+        return Plan(gguf.preset.name, tensors, files, (*self._notes, *notes))
 
     @override
     def rows(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor:
@@ -113,6 +108,7 @@ class GgufConversion(Conversion):
         return sum(self._checkpoint.tensors[name].nbytes for name in tensor.sources)
 
     def _choices(self, gguf: GgufRecipe, wishes: Wishes) -> Mapping[str, Choice]:
+        """What every target gets, in their order."""
         shape = Shape.of(self._metadata, self._targets, importance=bool(wishes.recipe.importance))
         targets = self._targets.values()
         matrices = [
@@ -151,7 +147,7 @@ def _find(preset: str) -> GgufRecipe:
     )
 
 
-def _block(encoding: str) -> Block:
-    found = ENCODINGS[encoding]
-    assert isinstance(found, Block)
-    return found
+def _entry(target: Target, choice: Choice) -> TensorEntry:
+    encoding = ENCODINGS[choice.encoding]
+    assert isinstance(encoding, Block)
+    return TensorEntry(target.name, target.shape, encoding.ggml_id, encoding.nbytes(target.shape))
