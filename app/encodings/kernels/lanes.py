@@ -1,6 +1,6 @@
-"""Many blocks at once: the lanes that the searches of the K encodings run on.
+"""Many blocks at once: the lanes that the searches run on.
 
-A sub-block's best scale is found by trying candidates, each of which costs a pass over its 16 or 32
+A block's or sub-block's best scale is found by trying candidates, each of which costs a pass over its 16 or 32
 weights and three sums. Summing within one sub-block is a serial chain; summing `LANES` sub-blocks
 side by side keeps every SIMD unit busy. So weights are transposed: row l of `data` holds the l-th
 weight of every lane. With the three sums, the error of a candidate follows in closed form, and no
@@ -56,11 +56,13 @@ def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -
     """
     if weights.size < LANES * n:
         filled = np.zeros(LANES * n, np.float32)
-        filled[: weights.size] = weights
+        for i in range(weights.size):  # assigning a slice takes seconds to compile
+            filled[i] = weights[i]
         weights = filled
+    bits = weights.view(np.uint32)
     top = np.uint32(0)
-    for bits in weights.view(np.uint32):
-        top = max(top, np.uint32(bits & MAGNITUDE))
+    for i in range(bits.size):
+        top = max(top, np.uint32(bits[i] & MAGNITUDE))
     spread(weights, n, data)
     return np.int64(top)
 
@@ -123,7 +125,7 @@ def tally_symmetric(
     low: np.float32,
     high: np.float32,
 ) -> None:
-    """The same for grids without an offset: SHIFT is 0, and SUM_Q is not needed."""
+    """`tally` for grids around zero: SHIFT is not looked at, and SUM_Q not set."""
     for k in range(LANES):
         state[SUM_QQ + k] = state[SUM_QV + k] = 0
     for row in range(0, n, 8):
