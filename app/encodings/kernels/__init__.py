@@ -1,8 +1,8 @@
 """Fast CPU kernels of the encodings, compiled by numba.
 
 Every kernel is serial, keeps no state and releases the interpreter lock; parallel work is the
-caller's: several threads, each with its own rows. A block's bytes depend on its weights alone, so
-any division into rows gives the same file.
+caller's: several threads, each with its own rows. A block's bytes depend on its weights and the
+importance of its columns alone, so any division into rows gives the same file.
 
 The compiled code is kept in the user's data folder, because an installed application's own folder
 may not be writable. numba reads the place when it is first imported, hence here, in front of the
@@ -41,10 +41,11 @@ if "numba" in sys.modules:  # some other library was faster
     sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
 
 
-def warm_up(names: Iterable[str]) -> Iterator[str]:
+def warm_up(names: Iterable[str], *, weighed: bool = False) -> Iterator[str]:
     """Compile the kernels that these encodings need; yields an encoding's name before its turn.
 
-    The first time takes seconds an encoding; from then on the compiled code is read from disk.
+    The first time takes seconds an encoding; from then on the compiled code is read from disk. Some
+    encodings have kernels of their own for columns that differ in importance: `weighed`.
     """
     import torch
 
@@ -56,4 +57,5 @@ def warm_up(names: Iterable[str]) -> Iterator[str]:
         if isinstance(encoding, GgmlBlock):
             yield name
             weight = torch.zeros(encoding.block)
-            encoding.decode(encoding.encode(weight), tuple(weight.shape))
+            importance = torch.ones(encoding.block) if weighed else None
+            encoding.decode(encoding.encode(weight, importance), tuple(weight.shape))

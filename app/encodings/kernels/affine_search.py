@@ -8,9 +8,9 @@ scale and minimum, and each sub-block tries the scale codes around its own with 
 each, on the grid as it will be stored. After that, d and dmin can be fitted to all codes of their
 super-block, and the codes tried again: worth its time where there are few.
 
-Importance of a weight x, beside the one that its column may have: 3 + |x| / rms of its sub-block.
-More weight to the large ones costs plain error, less costs error weighted by magnitude; with 3,
-both are below those of ggml's search, which it shares the idea of candidate grids with.
+A weight x counts 1 + tilt * |x| / rms of its sub-block, times the importance of its column. More
+tilt costs plain error, less costs error as ggml counts it; with 1 / 3, both are below those of
+ggml's search, which it shares the idea of candidate grids with. The candidates are in `numbers`.
 """
 
 from __future__ import annotations

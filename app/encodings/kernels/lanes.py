@@ -1,10 +1,10 @@
 """Many blocks at once: the lanes that the searches run on.
 
-A block's or sub-block's best scale is found by trying candidates, each of which costs a pass over its 16 or 32
-weights and three sums. Summing within one sub-block is a serial chain; summing `LANES` sub-blocks
-side by side keeps every SIMD unit busy. So weights are transposed: row l of `data` holds the l-th
-weight of every lane. With the three sums, the error of a candidate follows in closed form, and no
-second pass over the weights is needed.
+The best scale of a sub-block (or block) is found by trying candidates, each of which costs a pass
+over its 16 or 32 weights and three sums. Summing within one is a serial chain; summing `LANES` of
+them side by side keeps every SIMD unit busy. So weights are transposed: row l of `data` holds the
+l-th weight of every lane. With the three sums, the error of a candidate follows in closed form, and
+no second pass over the weights is needed.
 
 `data` holds n rows of values and then n rows of their importances; `state` holds rows of one number
 a lane. Both are flat: offsets known to the compiler are what lets it vectorise over the lanes.

@@ -113,7 +113,7 @@ def _ends(lowest: int, inwards: list[float]) -> list[float]:
 
 # Signed encodings of super-blocks search differently without importances and with them. Large
 # weights count less then: so they do in ggml. And its plain search for Q3_K is short, ours too.
-Q3_K = _signed((16, -4, -32), 0.5, [-4, -4.6, -3.4, 3], NEIGHBOURS, 0)
+Q3_K = _signed((16, -4, -32), 0.4, [-4, -3.4, 3], NEIGHBOURS, 0)
 Q3_K_WEIGHED = _signed((16, -4, -32), 0.05, _ends(-4, _range(-1.5, 0.9, 0.3)), NEIGHBOURS, 1)
 Q6_K = _signed((16, -32, -128), 1, _ends(-32, _range(-1, 7, 1)), NEAR, 0)
 Q6_K_WEIGHED = _signed((16, -32, -128), 0.1, _ends(-32, _range(-1, 7, 1)), NEAR, 0)

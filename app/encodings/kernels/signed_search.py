@@ -1,14 +1,15 @@
 """Grids with a signed scale for many sub-blocks at once: Q3_K, Q6_K, Q4_0, Q5_0.
 
 weight = scale * q, with q from -n to n - 1. The search has two steps. First every sub-block gets
-the real-valued scale that fits it best: its extreme is put on slightly different codes near -n (and
-n - 1), each grid refitted by least squares. Where scales are themselves stored as codes, times d, d
+the real-valued scale that fits it best: its extreme is put on places near -n and near n - 1, each
+grid refitted by least squares. Where scales are themselves stored as codes, times d, d
 is then set by the largest scale, which gets the lowest code, and each sub-block tries the codes
 around its own, on the grid as it will be stored. After that, d can be fitted to all codes of its
 super-block, and the codes tried again: worth its time where there are few.
 
-Importance of a weight x, beside the one that its column may have: a share + x**2 / mean square of
-its sub-block, between plain error and the squares that ggml's search uses.
+A weight x counts 1 + tilt * x**2 / mean square of its sub-block, times the importance of its
+column: between plain error and the squares that ggml's search uses. The candidates are in
+`numbers`.
 """
 
 from __future__ import annotations
