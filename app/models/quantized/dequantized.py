@@ -129,7 +129,7 @@ def seen_plain(checkpoint: Checkpoint) -> Checkpoint:
 def _method_of(checkpoint: Checkpoint) -> tuple[Method, Mapping[str, Any]] | None:
     """How a model is quantized: by its config, or else by its tensors' names and dtypes."""
     for config in (checkpoint.config, section(checkpoint.config, "text_config", {})):
-        settings = section(config, "quantization_config", section(config, _FIELDS[2], {}))
+        settings = section(config, "quantization_config", section(config, "compression_config", {}))
         named = text(settings, "quant_method", "").lower()
         if named:
             return _called(named, settings), settings
@@ -148,10 +148,9 @@ def _method_of(checkpoint: Checkpoint) -> tuple[Method, Mapping[str, Any]] | Non
 
 
 def _called(named: str, settings: Mapping[str, Any]) -> Method:
-    """The method that a config names; AutoRound borrows layouts."""
-    if named in {"auto-round", "intel/auto-round"}:
-        packing = text(settings, "packing_format", "")
-        named = "awq" if packing.endswith("awq") else named
+    """The method that a config names; AutoRound borrows the layouts of others."""
+    if named.endswith("auto-round") and text(settings, "packing_format", "").endswith("awq"):
+        named = "awq"
     for method in METHODS:
         if named in method.config_names:
             return method

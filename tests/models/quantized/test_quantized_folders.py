@@ -145,6 +145,14 @@ def test_that_the_config_is_the_plain_models(tmp_path: Path) -> None:
     assert checkpoint.config == {"model_type": "llama", "text_config": {"hidden_size": 3}}
 
 
+def test_that_autoround_borrows_the_layout_of_awq(tmp_path: Path) -> None:
+    model = PUBLISHED["awq"]()
+    settings = quantization("auto-round", bits=4, packing_format="auto_round:auto_awq")
+    checkpoint = open_model(write_folder(tmp_path, settings, model.stored))
+    assert checkpoint.stored_as == "AWQ"
+    assert torch.equal(checkpoint.tensor(NAME).double(), model.expected)
+
+
 def test_that_settings_within_the_text_models_config_count(tmp_path: Path) -> None:
     model = PUBLISHED["gptq v2"]()
     folder = write_folder(tmp_path, {"text_config": model.config}, model.stored)
@@ -174,10 +182,12 @@ def test_that_fp8_numbers_without_scales_anywhere_are_taken_as_they_are(tmp_path
     assert torch.equal(checkpoint.tensor(NAME).float(), coarse.float())
 
 
-@pytest.mark.parametrize("kind", ["llm.int8()", "nf4", "gptq, 4 bits in order", "nvfp4"])
+@pytest.mark.parametrize(
+    "kind", ["llm.int8()", "nf4", "gptq, 4 bits in order", "mxfp4, gpt-oss", "fp8, blocks"]
+)
 def test_that_tensors_give_away_what_the_config_does_not_say(kind: str, tmp_path: Path) -> None:
     model = PUBLISHED[kind]()
-    found = plain(open_model(write_folder(tmp_path, {}, model.stored))).tensor(NAME)
+    found = plain(open_model(write_folder(tmp_path, {}, model.stored))).tensor(model.name)
     torch.testing.assert_close(found.to(model.expected.dtype), model.expected)
 
 

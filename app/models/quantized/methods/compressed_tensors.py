@@ -81,7 +81,7 @@ class CompressedTensors(Method):
 
     name: ClassVar[str] = "compressed-tensors"
     config_names: ClassVar[tuple[str, ...]] = ("compressed-tensors",)
-    signs: ClassVar[tuple[str, ...]] = ("_packed",)
+    signs: ClassVar[tuple[str, ...]] = (".weight_packed",)
 
     @override
     def weights(

@@ -65,7 +65,7 @@ class GptOss(Method):
 
     name: ClassVar[str] = "MXFP4"
     config_names: ClassVar[tuple[str, ...]] = ("mxfp4",)
-    signs: ClassVar[tuple[str, ...]] = (_CODES,)
+    signs: ClassVar[tuple[str, ...]] = ("_proj_blocks",)
     native: ClassVar[bool] = True
 
     @override

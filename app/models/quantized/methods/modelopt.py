@@ -28,9 +28,9 @@ _ALGORITHMS = {
 class ModelOpt(Method):
     """4-bit floats with scales of scales, or 8-bit floats."""
 
-    name: ClassVar[str] = "NVFP4 or FP8"
+    name: ClassVar[str] = "ModelOpt"
     config_names: ClassVar[tuple[str, ...]] = ("modelopt", "modelopt_fp4", "modelopt_mixed")
-    signs: ClassVar[tuple[str, ...]] = ("_scale_2", ".weight_scale")
+    signs: ClassVar[tuple[str, ...]] = (".weight_scale_2", ".weight_scale")
 
     @override
     def weights(
