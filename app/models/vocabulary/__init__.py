@@ -11,9 +11,16 @@ from app.core.errors import BadModelFile
 from app.models.config import read_json
 from app.models.vocabulary.base import SpecialTokens, TokenType, Vocabulary
 from app.models.vocabulary.bpe import FILE, read_bpe
+from app.models.vocabulary.plain_files import has_plain_files, read_plain_files
 from app.models.vocabulary.pretokenizer import unknown_way
 from app.models.vocabulary.special import read_settings, special_tokens
-from app.models.vocabulary.spm import MODEL_FILE, is_spm, read_spm_json, read_spm_model
+from app.models.vocabulary.spm import (
+    MODEL_FILE,
+    added_later,
+    is_spm,
+    read_spm_json,
+    read_spm_model,
+)
 from app.models.vocabulary.tekken import TEKKEN_FILE, TEKKEN_SETTINGS, read_tekken
 from app.models.vocabulary.templates import chat_templates
 
@@ -24,7 +31,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     """The vocabulary of a Hugging Face folder.
 
     Args:
-        folder: With tokenizer.json, tokenizer.model or tekken.json.
+        folder: With tokenizer.json, tokenizer.model, tekken.json, or vocab.json and merges.txt.
         config: Content of config.json.
         size: Rows of the embedding.
 
@@ -41,6 +48,8 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
         settings = replace(
             settings, tokenizer_config={**TEKKEN_SETTINGS, **settings.tokenizer_config}
         )
+    elif has_plain_files(folder) and not (folder / MODEL_FILE).exists():
+        tokenizer = read_plain_files(folder, settings.tokenizer_config)
     if (folder / MODEL_FILE).exists() and (not tokenizer or is_spm(tokenizer)):
         vocabulary = read_spm_model(folder, tokenizer, size)
     elif not tokenizer:
@@ -51,7 +60,7 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
     elif is_spm(tokenizer):
         vocabulary = read_spm_json(tokenizer, config, size)
     else:
-        vocabulary = read_bpe(tokenizer, size)
+        vocabulary = read_bpe(_with_added_later(tokenizer, folder, size), size)
     return _encodable(
         replace(
             vocabulary,
@@ -59,6 +68,21 @@ def read_vocabulary(folder: Path, config: Mapping[str, Any], size: int) -> Vocab
             chat_templates=chat_templates(folder, settings.tokenizer_config),
         )
     )
+
+
+def _with_added_later(tokenizer: Mapping[str, Any], folder: Path, size: int) -> Mapping[str, Any]:
+    """A tokenizer.json together with tokens that only the files beside it add."""
+    known = tokenizer.get("added_tokens") or []
+    if not isinstance(known, list):
+        return tokenizer
+    taken = {entry.get("id") for entry in known if isinstance(entry, Mapping)}
+    taken |= {number for number in tokenizer["model"]["vocab"].values() if type(number) is int}
+    later = [
+        {"id": number, "content": token, "special": kind is TokenType.CONTROL}
+        for number, token, kind in added_later(folder, size)
+        if number not in taken
+    ]
+    return {**tokenizer, "added_tokens": [*known, *later]}
 
 
 def _encodable(vocabulary: Vocabulary) -> Vocabulary:

@@ -57,7 +57,7 @@ def read_spm_model(folder: Path, tokenizer: Mapping[str, Any], size: int) -> Voc
     for number, piece in enumerate(model.pieces):
         tokens.put(number, *_plain(piece.text, TokenType(piece.type)))
         scores[number] = piece.score
-    for number, token, kind in _added_later(folder, size):
+    for number, token, kind in added_later(folder, size):
         tokens.put(number, *_plain(token, kind))
         scores[number] = _ADDED_SCORE
     notes = put_added(tokens, tokenizer, size, SPACE)
@@ -165,7 +165,7 @@ def _settings(folder: Path) -> Mapping[str, Any]:
     return read_json(file) if file.exists() else {}
 
 
-def _added_later(folder: Path, size: int) -> list[tuple[int, str, TokenType]]:
+def added_later(folder: Path, size: int) -> list[tuple[int, str, TokenType]]:
     """Tokens that the files beside tokenizer.model add to it or redefine."""
     found: list[tuple[int, str, TokenType]] = []
     file = folder / "added_tokens.json"

@@ -69,6 +69,56 @@ def test_that_added_tokens_beyond_the_embedding_are_left_out_and_said(tokenizer,
     assert vocabulary.notes == ("Added tokens that the model has no numbers for are left out: 1.",)
 
 
+def test_that_tokens_added_beside_the_file_fill_rows(tokenizer, tmp_path):
+    decoder = {
+        "0": {"content": "<|other|>", "special": True},
+        str(SIZE): {"content": "<turn>", "special": True},
+    }
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"<tool>": SIZE + 1}))
+    settings = {"added_tokens_decoder": decoder}
+    vocabulary = read(tmp_path, tokenizer, settings, size=SIZE + 3)
+    assert vocabulary.tokens[0] == "<|begin|>"
+    assert vocabulary.tokens[SIZE:] == ("<turn>", "<tool>", f"[PAD{SIZE + 2}]")
+    assert vocabulary.types[SIZE : SIZE + 2] == (TokenType.CONTROL, TokenType.USER_DEFINED)
+
+
+def plain_files(folder, tokenizer, name):
+    pairs = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(pairs), encoding="utf-8")
+    (folder / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+
+
+@pytest.mark.parametrize(
+    ("name", "pre"), [("GPT2Tokenizer", "gpt-2"), ("Qwen2TokenizerFast", "qwen2")]
+)
+def test_that_two_plain_files_mean_what_transformers_takes_them_for(name, pre, tokenizer, tmp_path):
+    import transformers
+
+    plain_files(tmp_path, tokenizer, name)
+    vocabulary = read_vocabulary(tmp_path, {}, SIZE)
+    assert (vocabulary.pre, vocabulary.notes) == (pre, ())
+    judge = getattr(transformers, name.removesuffix("Fast")).from_pretrained(tmp_path)
+    content = json.loads(judge.backend_tokenizer.to_str())
+    (tmp_path / "saved").mkdir()
+    saved = read(tmp_path / "saved", content, size=SIZE)
+    assert (saved.pre, saved.merges) == (vocabulary.pre, vocabulary.merges)
+
+
+def test_that_plain_files_of_an_unknown_class_are_refused(tokenizer, tmp_path):
+    plain_files(tmp_path, tokenizer, "OwnTokenizer")
+    with pytest.raises(Unsupported, match="unknown class"):
+        read_vocabulary(tmp_path, {}, SIZE)
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"a b c\n", b"#v\nabc\n"])
+def test_that_a_damaged_list_of_merges_is_named(data, tokenizer, tmp_path):
+    plain_files(tmp_path, tokenizer, "GPT2Tokenizer")
+    (tmp_path / "merges.txt").write_bytes(data)
+    with pytest.raises(BadModelFile, match=r"tokenizer|merges\.txt"):
+        read_vocabulary(tmp_path, {}, SIZE)
+
+
 @pytest.mark.parametrize(
     ("settings", "config", "wanted"),
     [
