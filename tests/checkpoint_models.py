@@ -13,7 +13,7 @@ SHAPE = {
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
-    "head_dim": 16,
+    "head_dim": 32,  # more than a share of hidden_size
     "max_position_embeddings": 64,
     "pad_token_id": None,
     "bos_token_id": 1,
@@ -21,6 +21,7 @@ SHAPE = {
     "initializer_range": 0.3,  # far from uniform predictions
 }
 _WINDOW = {"sliding_window": 8}
+_UNDIVIDED = {"head_dim": 16}  # heads cannot have a size of their own
 _GPT = {"n_layer": 2, "n_head": 4, "n_embd": 64}
 _MIXTURE = {
     "moe_intermediate_size": 32,
@@ -52,7 +53,7 @@ _STATES = {"mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 8}
 DENSE = {
     "apertus": {},
     "arcee": {},
-    "bitnet": {},
+    "bitnet": _UNDIVIDED,
     "bloom": {"n_layer": 2, "n_head": 4},
     "codegen": {**_GPT, "rotary_dim": 8},
     "cohere": {},
@@ -76,7 +77,7 @@ DENSE = {
     "gpt_neox": {},
     "gptj": {**_GPT, "rotary_dim": 8},
     "granite": {},
-    "helium": {},
+    "helium": _UNDIVIDED,
     "hunyuan_v1_dense": {},
     "jais2": {},
     "llama": {},
@@ -95,7 +96,7 @@ DENSE = {
     "qwen3": {},
     "seed_oss": {},
     "smollm3": {},
-    "stablelm": {},
+    "stablelm": _UNDIVIDED,
     "starcoder2": {},
     "vaultgemma": {},
     "youtu": _LATENT,
@@ -160,7 +161,7 @@ MIXTURES = {
     "minimax": {**_MIXTURE, "layer_types": ["linear_attention", "full_attention"], "block_size": 8},
     "minimax_m2": _MIXTURE,
     "mixtral": _MIXTURE,
-    "olmoe": _MIXTURE,
+    "olmoe": {**_MIXTURE, **_UNDIVIDED},
     "phimoe": _MIXTURE,
     "qwen2_moe": _SHARED,
     "qwen3_5_moe_text": {**_SHARED, **_DELTA},

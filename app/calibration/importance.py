@@ -138,12 +138,14 @@ def _squares(found: Collected, weight: Weight) -> Squares | None:
 def _by_matrix(found: Collected, weight: Weight) -> Sequence[Statistic | None]:
     """What is known of each matrix of a GGUF tensor, from the tensors that it is made of.
 
-    They are a stack of those matrices, or parts of one that were given the same inputs.
+    They are a stack of those matrices, or parts of one that were given the same inputs, or the
+    one that all of them were parts of.
     """
     rows: list[Statistic | None] = []
     for source in weight.sources:
         known = dict(found.of(source.name))
         rows.extend(known.get(matrix) for matrix in range(prod(source.shape[:-2])))
-    if len(rows) == prod(weight.shape[:-2]):
+    matrices = prod(weight.shape[:-2])
+    if len(rows) == matrices:
         return rows
-    return [next(filter(None, rows), None)]
+    return [next(filter(None, rows), None)] * matrices

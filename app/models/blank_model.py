@@ -72,16 +72,32 @@ def blank_model(config: Mapping[str, Any], max_layers: int) -> Any:
 
 
 def _allowed(config_class: Any, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of `config` that `config_class` itself declares, by today's names or older."""
+    """The entries of `config` that may describe a model.
+
+    They are what `config_class` itself declares, by today's names or older; and undeclared numbers,
+    since modules look for some ("head_dim"), and a number names neither code nor files.
+    """
     from transformers import PreTrainedConfig
 
-    allowed = set(config_class.__dataclass_fields__) - set(PreTrainedConfig.__dataclass_fields__)
+    common = set(PreTrainedConfig.__dataclass_fields__)
+    allowed = set(config_class.__dataclass_fields__) - common
     aliases = config_class.attribute_map
     allowed |= {*aliases, *aliases.values(), *_OLD_ROPE_KEYS}
-    chosen = {key: config[key] for key in allowed & config.keys()}
+    numbers = {key for key, value in config.items() if type(value) in {int, float}}
+    allowed |= {key for key in numbers - common if not hasattr(config_class, key)}
+    chosen = {key: _decoded(config[key]) for key in allowed & config.keys()}
     if "pad_token_id" in allowed:
         chosen["pad_token_id"] = None  # changes no number, but may lie outside of the vocabulary
     return chosen
+
+
+def _decoded(value: Any) -> Any:
+    """A value of config.json, where transformers writes infinity as {"__float__": "Infinity"}."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if isinstance(value, dict) and value.keys() == {"__float__"}:
+        return float(value["__float__"])
+    return value
 
 
 def find_layers(model: Any) -> tuple[str, Any]:
