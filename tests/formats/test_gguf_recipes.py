@@ -121,9 +121,6 @@ MODELS = {
 }
 ODD = {"odd rows", "odd experts", "latent attention", "GLM 5 next"}
 """Models with rows that 128 does not divide, where llama.cpp has no answer for Q1_0."""
-PURE = {"24 layers", "odd rows", "8 experts"}
-"""Models that show what recipes without exceptions do."""
-LARGE = {"70B", "65B", "72B"}
 
 
 @pytest.fixture(scope="module")
@@ -152,31 +149,47 @@ def needs_a_matrix(name):
     return BY_NAME[name].preset.needs_importance
 
 
-@needs_llama_cpp
-@pytest.mark.parametrize("model", MODELS)
-def test_that_every_tensor_gets_the_type_that_llama_cpp_gives_it(model, source):
-    file = source(model)
-    presets = [name for name in THEIRS if name != "Q1_0" or model not in ODD]
-    asked = [
-        (name, pure, importance)
-        for name in presets
-        for pure in ((False, True) if model in PURE else (False,))
-        for importance in (False, True)
-        if importance or not needs_a_matrix(name)
-        if model not in LARGE or importance == needs_a_matrix(name)
+def compare(file, asked):
+    """Hold our plans to llama.cpp's, for presets, whether pure and whether with importance."""
+    requests = [
+        {"file_type": BY_NAME[name].file_type, "pure": pure, "importance": importance}
+        for name, pure, importance in asked
     ]
-    judged = llama_cpp.planned_types_of(
-        file,
-        [
-            {"file_type": BY_NAME[name].file_type, "pure": pure, "importance": importance}
-            for name, pure, importance in asked
-        ],
-    )
+    judged = llama_cpp.planned_types_of(file, requests)
     conversion = FORMATS["gguf"].prepare(GgufFile(file))
     for (name, pure, importance), wanted in zip(asked, judged, strict=True):
         plan = conversion.plan(Recipe(name, pure=pure, importance="auto" if importance else ""))
         found = {tensor.name: tensor.encoding for tensor in plan.tensors}
         assert found == wanted, (name, pure, importance)
+
+
+def judged_presets(model):
+    return [name for name in THEIRS if name != "Q1_0" or model not in ODD]
+
+
+@needs_llama_cpp
+@pytest.mark.parametrize("model", MODELS)
+def test_that_every_tensor_gets_the_type_that_llama_cpp_gives_it(model, source):
+    asked = [(name, False, needs_a_matrix(name)) for name in judged_presets(model)]
+    compare(source(model), asked)
+
+
+@needs_llama_cpp
+@pytest.mark.parametrize(
+    "model",
+    [
+        model if model in {"odd rows", "8 experts"} else pytest.param(model, marks=pytest.mark.slow)
+        for model in MODELS
+    ],
+)
+def test_that_pure_recipes_and_those_with_importance_are_llama_cpps_too(model, source):
+    asked = [
+        (name, pure, importance)
+        for name in judged_presets(model)
+        for pure, importance in ((False, True), (True, True), (True, False))
+        if importance or not needs_a_matrix(name)
+    ]
+    compare(source(model), asked)
 
 
 CHOICES = [

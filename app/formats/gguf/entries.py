@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from app.core.errors import Unsupported
 from app.formats.gguf.metadata import FILE_TYPE, QUANTIZATION_VERSION
-from app.models.gguf_header import GgufValue, ValueType
+from app.models.gguf_header import SCALARS, GgufValue, ValueType
 from app.models.source_file import sound_name
 
 _INTEGERS = {
@@ -47,9 +48,7 @@ def _parsed(key: str, text: str, old: GgufValue | None) -> GgufValue:
             case "str":
                 return GgufValue(ValueType.STRING, value)
             case "float":
-                return GgufValue(
-                    _kept_type(old, ValueType.FLOAT64, ValueType.FLOAT32), float(value)
-                )
+                return _fraction(float(value), old)
             case "bool":
                 return GgufValue(ValueType.BOOL, {"true": True, "false": False}[value.lower()])
             case "int":
@@ -75,6 +74,9 @@ def _whole(number: int, old: GgufValue | None) -> GgufValue:
     raise OverflowError(number)
 
 
-def _kept_type(old: GgufValue | None, *types: ValueType) -> ValueType:
-    """The type of `old` if it is one of `types`, else the last of them."""
-    return old.type if old and old.type in types else types[-1]
+def _fraction(number: float, old: GgufValue | None) -> GgufValue:
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    kind = ValueType.FLOAT64 if old and old.type is ValueType.FLOAT64 else ValueType.FLOAT32
+    SCALARS[kind].pack(number)  # raises where the number is beyond the type's range
+    return GgufValue(kind, number)
