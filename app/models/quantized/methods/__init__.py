@@ -5,6 +5,4 @@ from __future__ import annotations
 from app.core.discover import discover
 from app.models.quantized.base import Method
 
-METHODS: tuple[Method, ...] = tuple(
-    kind() for kind in discover("app.models.quantized.methods", Method).values()
-)
+METHODS = tuple(kind() for kind in discover(__name__, Method).values())
