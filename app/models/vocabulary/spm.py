@@ -29,6 +29,10 @@ _TIDIES = (
     "The model's own tokenizer unifies characters or shortens runs of spaces before it reads "
     "a text. llama.cpp does not."
 )
+_REORDERED = (
+    "llama.cpp cannot join letters in exactly the order of this tokenizer. Some words may "
+    "become other tokens."
+)
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _ADDED_SCORE = -1000.0
 _UNUSED_SCORE = -10000.0
@@ -117,8 +121,10 @@ def read_spm_json(tokenizer: Mapping[str, Any], config: Mapping[str, Any], size:
     if str(config.get("model_type")).startswith("gemma4"):
         return replace(vocabulary, kind="gemma4", pre="gemma4", merges=written)
     scores = _scores(model["vocab"], pairs)
-    if scores is not None or space_prefix:
-        scores = scores or _first_merges(pairs)
+    if scores is None and space_prefix:
+        scores = _first_merges(pairs)
+        vocabulary = replace(vocabulary, notes=(*notes, _REORDERED))
+    if scores is not None:
         by_number = {number: scores.get(token) for token, number in model["vocab"].items()}
         return replace(vocabulary, scores=tuple(_score(by_number, n) for n in range(size)))
     return replace(vocabulary, kind="bpe", pre=_OVER_CHARACTERS, merges=written)

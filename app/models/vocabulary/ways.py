@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Ways of llama.cpp over characters instead of bytes; they have no expressions.
-OVER_CHARACTERS = frozenset({"gemma4", "sarvam-moe"})
-
 
 @dataclass(frozen=True, slots=True)
 class Way:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 
 import llama_cpp
 import llama_vocabulary
@@ -212,6 +213,15 @@ def test_that_merges_over_characters_are_kept_for_llama_cpp(
 def test_that_scores_are_used_where_merges_come_from_them(folder, tmp_path):
     as_tokenizer_json(folder, metaspace=True).save(str(tmp_path / "tokenizer.json"))
     assert read_vocabulary(tmp_path, {}, SIZE + 4).kind == "spm"
+
+
+def test_that_merges_in_an_order_without_scores_are_said(folder, tmp_path):
+    content = json.loads(as_tokenizer_json(folder, metaspace=True).to_str())
+    random.Random(1).shuffle(content["model"]["merges"])
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    vocabulary = read_vocabulary(tmp_path, {}, SIZE + 4)
+    assert vocabulary.kind == "spm"
+    assert [note[:30] for note in vocabulary.notes] == ["llama.cpp cannot join letters "]
 
 
 def test_that_cutting_at_spaces_is_refused_where_a_token_holds_several(folder, tmp_path):
