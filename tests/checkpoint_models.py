@@ -64,6 +64,15 @@ DENSE = {
     "gemma": {},
     "gemma2": {**_WINDOW, "query_pre_attn_scalar": 16},
     "gemma3_text": _WINDOW,
+    "gemma4_text": {
+        **_WINDOW,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "global_head_dim": 64,
+        "num_global_key_value_heads": 1,
+        "attention_k_eq_v": True,
+        "hidden_size_per_layer_input": 0,
+        "num_kv_shared_layers": 0,
+    },
     "glm": {},
     "glm4": {},
     "gpt2": {**_GPT, "n_positions": 64},
@@ -189,10 +198,10 @@ ODD = {
 
 
 def random_family(kind, seed=0, **fields):
-    """A model of one of `FAMILIES` or `ODD`, its experts computed one by one."""
+    """A model of a family, its experts computed one by one."""
     logging.set_verbosity_error()
     torch.manual_seed(seed)
-    wanted = {**SHAPE, **(FAMILIES | ODD)[kind], **fields}
+    wanted = {**SHAPE, **FAMILIES.get(kind, {}), **fields}
     kept = {key: value for key, value in wanted.items() if value is not None}
     config = AutoConfig.for_model(kind, **kept, pad_token_id=None)
     model = AutoModelForCausalLM.from_config(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Keys of config.json that old checkpoints use for a field of today's config classes.
 _OLD_ROPE_KEYS = {"rope_theta", "rope_scaling", "partial_rotary_factor", "rotary_pct"}
 
+_PER_LAYER = "per_layer_config"
+"""Where transformers keeps the numbers of layers that differ from the others."""
+
 CONFIG_ERRORS = (
     ArithmeticError,
     AssertionError,
@@ -83,12 +86,17 @@ def _allowed(config_class: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     allowed = set(config_class.__dataclass_fields__) - common
     aliases = config_class.attribute_map
     allowed |= {*aliases, *aliases.values(), *_OLD_ROPE_KEYS}
-    numbers = {key for key, value in config.items() if type(value) in {int, float}}
-    allowed |= {key for key in numbers - common if not hasattr(config_class, key)}
+    allowed |= {key for key in _numbers(config) if not hasattr(config_class, key)} - common
     chosen = {key: _decoded(config[key]) for key in allowed & config.keys()}
+    if isinstance(config.get(_PER_LAYER), dict):
+        chosen[_PER_LAYER] = {layer: _numbers(own) for layer, own in config[_PER_LAYER].items()}
     if "pad_token_id" in allowed:
         chosen["pad_token_id"] = None  # changes no number, but may lie outside of the vocabulary
     return chosen
+
+
+def _numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if type(value) in {int, float}}
 
 
 def _decoded(value: Any) -> Any:

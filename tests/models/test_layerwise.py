@@ -59,7 +59,7 @@ def test_that_layers_one_at_a_time_give_the_full_models_logits(family, tokens):
 
 @pytest.mark.parametrize("kind", ODD)
 def test_that_layers_that_share_more_than_hidden_states_are_refused(kind, tokens):
-    model = random_family(kind)
+    model = random_family(kind, **ODD[kind])
     with pytest.raises(Unsupported, match="layer by layer"):
         streamed_logits(model, tokens)
 
@@ -185,6 +185,19 @@ def test_that_a_config_cannot_bring_code_or_kernels(model, tokens, tmp_path, mon
     assert not hasattr(skeleton.model.config, "quantization_config")
     assert type(skeleton.model).__module__.startswith("transformers.models.llama")
     assert not marker.exists()
+
+
+def test_that_numbers_that_no_config_class_declares_are_known():
+    source = CheckpointSource(random_family("qwen3_moe"))
+    fields = type(random_family("qwen3_moe").config).__dataclass_fields__
+    assert "head_dim" not in fields
+    assert Skeleton(source.config).model.config.head_dim == 32
+
+
+def test_that_infinity_is_understood_as_transformers_writes_it():
+    config = CheckpointSource(random_family("bamba")).config
+    config["time_step_limit"] = [0.0, {"__float__": "Infinity"}]
+    assert Skeleton(config).model.config.time_step_limit[1] == float("inf")
 
 
 class FullDevice:
