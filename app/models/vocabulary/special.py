@@ -78,17 +78,18 @@ def special_tokens(
         if number is not None:
             ids[role] = number
     add_bos, add_eos = vocabulary.special.add_bos, False
-    first, last = _template(tokenizer.get("post_processor")) or ("", "")
+    template = _template(tokenizer.get("post_processor"))
     explicit = {key: settings.tokenizer_config.get(f"add_{key}_token") for key in ("bos", "eos")}
     if any(isinstance(value, bool) for value in explicit.values()):
         # transformers then rebuilds the template, whatever tokenizer.json says
         add_bos, add_eos = explicit["bos"] is True, explicit["eos"] is True
-    elif tokenizer.get("post_processor") is not None:
-        add_bos, add_eos = first in tokens, last in tokens
-        if add_bos:
-            ids["bos"] = tokens.index(first)
+    elif template is not None:
+        before, after = ([name for name in names if name in tokens] for names in template)
+        add_bos, add_eos = len(before) == 1, len(after) == 1
+        if before:
+            ids["bos"] = tokens.index(before[0])
         if add_eos:
-            ids["eos"] = tokens.index(last)
+            ids["eos"] = tokens.index(after[0])
     ids |= _further_ends(settings, tokens, ids.get("eos"))
     return SpecialTokens(
         ids, add_bos and "bos" in ids, add_eos and "eos" in ids, settings.suppressed(len(tokens))
@@ -105,8 +106,8 @@ def _further_ends(settings: Settings, tokens: Sequence[str], eos: int | None) ->
     return dict(zip(("eot", "eom"), further, strict=False))
 
 
-def _template(processor: Any) -> tuple[str, str] | None:
-    """The tokens that a tokenizer.json puts in front of a text and behind it, "" for none.
+def _template(processor: Any) -> tuple[Sequence[str], Sequence[str]] | None:
+    """The tokens that a tokenizer.json puts in front of a text and behind it.
 
     None where it does not say at all. llama.cpp can put one token on each side. Models that
     start with more, such as GLM with [gMASK]<sop>, have them in their chat template as well.
@@ -119,16 +120,13 @@ def _template(processor: Any) -> tuple[str, str] | None:
         # a part that puts something there decides over parts that put nothing
         return max((found for found in said if found is not None), key=any, default=None)
     if processor.get("type") == "ByteLevel":
-        return "", ""
+        return (), ()
     single = processor.get("single")
     if processor.get("type") != "TemplateProcessing" or not isinstance(single, list) or not single:
         return None
-    at = next((i for i, part in enumerate(single) if not _special(part)), 0)
-    before, after = single[:at], single[at + 1 :]
-    return (
-        _special(before[0]) if len(before) == 1 else "",
-        _special(after[0]) if len(after) == 1 else "",
-    )
+    names = [_special(part) for part in single]
+    at = names.index("") if "" in names else len(names)
+    return names[:at], names[at + 1 :]
 
 
 def _special(part: Any) -> str:

@@ -307,7 +307,8 @@ def test_that_two_opening_tokens_are_left_to_the_chat_template(tokenizer, tmp_pa
         "type": "TemplateProcessing",
         "single": [*opening, {"Sequence": {"id": "A"}}],
     }
-    assert not read(tmp_path, tokenizer).special.add_bos
+    special = read(tmp_path, tokenizer).special
+    assert (special.ids["bos"], special.add_bos) == (0, False)
 
 
 @pytest.mark.parametrize("settings", [{}, {"add_bos_token": True}, {"add_bos_token": False}])
