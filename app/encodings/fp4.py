@@ -74,7 +74,7 @@ class MXFP4(_Float4):
 
 
 class NVFP4(_Float4):
-    """Floats of 4 bits, and a finer scale for every 16; for weights of 0.001 and above."""
+    """Floats of 4 bits, and a finer scale for every 16; weights below 0.0005 vanish."""
 
     name: ClassVar[str] = "NVFP4"
     ggml_id: ClassVar[int] = 40

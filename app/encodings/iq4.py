@@ -65,7 +65,7 @@ class IQ4NL(_Codebook4):
 
 
 class IQ4XS(_Codebook4):
-    """As near as Q4_K, with a quarter of a bit less."""
+    """A little further off than Q4_K, with a quarter of a bit less."""
 
     name: ClassVar[str] = "IQ4_XS"
     ggml_id: ClassVar[int] = 23

@@ -57,7 +57,7 @@ UE4M3_CHANGES = (0, *range(-3, 0), *range(1, 7))
 
 TERNARY_STARTS = (0.7, 0.9, 1.2, 1.7)
 """TQ1_0, TQ2_0: scales to start from, in mean magnitudes, beside the largest magnitude."""
-QUARTER_STARTS = (0.8, 1.0, 1.3, 1.7)
+QUARTER_STARTS = (0.85, 1.2)
 """Q2_0: scales to start from, in mean magnitudes, beside the largest magnitude and its half."""
 TAIL = 1.5
 """Q2_0: mean magnitudes from where on weights tell which side needs the level of two scales."""
