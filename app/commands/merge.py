@@ -9,7 +9,7 @@ from typing import ClassVar
 from typing_extensions import override
 
 from app.commands.base import Answer, Command
-from app.commands.split import written
+from app.commands.split import target_of, written
 
 
 class Merge(Command):
@@ -25,7 +25,6 @@ class Merge(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
-        from app.formats.gguf.split import join, whole_name
+        from app.formats.gguf.split import join
 
-        target: Path = args.out or whole_name(args.part)
-        return written(join(args.part, target.absolute()))
+        return written(join(args.part, target_of(args.out, args.part)))

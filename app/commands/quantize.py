@@ -78,6 +78,8 @@ def _job(args: argparse.Namespace) -> Job:
     target: Path = args.out or Path.cwd() / name
     if target.is_dir() and form.extension:
         target /= name
+    if args.split and target.suffix.lower() != form.extension:
+        target = target.with_name(target.name + form.extension)  # parts are found by their names
     return Job(
         id=new_id(),
         source=source,

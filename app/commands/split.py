@@ -34,10 +34,22 @@ class Split(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
-        from app.formats.gguf.split import split, whole_name
+        from app.formats.gguf.split import split
 
-        target: Path = args.out or whole_name(args.file)
-        return written(split(args.file, target.absolute(), args.size))
+        return written(split(args.file, target_of(args.out, args.file), args.size))
+
+
+def target_of(out: Path | None, source: Path) -> Path:
+    """The whole model's file, as `--out` names it: a file, a folder, or nothing."""
+    from app.formats.gguf.split import whole_name
+
+    usual = whole_name(source)
+    target = usual if out is None else out
+    if target.is_dir():
+        target /= usual.name
+    if target.suffix.lower() != ".gguf":  # programs find the parts of a model by their names
+        target = target.with_name(f"{target.name}.gguf")
+    return target.absolute()
 
 
 def written(copy: Copy) -> Answer:

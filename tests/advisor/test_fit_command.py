@@ -82,7 +82,6 @@ def test_that_a_gguf_file_has_a_fit_as_it_is_and_for_all_it_can_become(tmp_path,
     fits = fits_of(open_model(file), computer(16 * GB, card(24 * GB)), FitOptions())
     assert fits.pop(AS_IT_IS).word is FitWord.FITS
     assert FitWord.UNKNOWN not in {fit.word for fit in fits.values()}
-    assert all(fit.reason for fit in fits.values())
     code, out, _ = say("fit", file, "--format", "Q4_K_M", "--on", "RTX 4090")
     assert code == 0
     assert [line.split("  ")[0] for line in out.splitlines()[3:]] == [AS_IT_IS, "Q4_K_M"]

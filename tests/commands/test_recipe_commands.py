@@ -152,6 +152,12 @@ def test_that_a_file_is_cut_and_joined_again(say, tmp_path):
     before = whole.read_bytes()
     code, _, err = say("merge", parts[0])
     assert (code, "m.gguf already" in err) == (2, True)
+    folder = tmp_path / "sub"
+    folder.mkdir()
+    code, out, _ = say("merge", parts[0], "--out", folder, "--json")
+    assert json.loads(out)["files"][0]["path"] == str(folder / "m.gguf")
+    code, out, _ = say("split", whole, "--size", "2M", "--out", folder / "x", "--json")
+    assert json.loads(out)["files"][0]["path"].endswith(f"x-00001-of-{len(parts):05}.gguf")
     whole.unlink()
     code, out, _ = say("merge", parts[1])
     assert code == 0
