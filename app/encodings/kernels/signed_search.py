@@ -3,8 +3,9 @@
 weight = scale * q, with q from -n to n - 1. The search has two steps. First every sub-block gets
 the real-valued scale that fits it best: its extreme is put on places near -n and near n - 1, each
 grid refitted by least squares. Where scales are themselves stored as codes, times d, d
-is then set by the largest scale, which gets the lowest code, and each sub-block tries the codes
-around its own, on the grid as it will be stored. After that, d can be fitted to all codes of its
+is then set by the largest scale, which gets the lowest code (or by the largest of the other sign,
+where that would exceed the highest), and each sub-block tries the codes around its own, on the grid
+as it will be stored. After that, d can be fitted to all codes of its
 super-block, and the codes tried again: worth its time where there are few.
 
 A weight x counts 1 + tilt * x**2 / mean square of its sub-block, times the importance of its
@@ -53,12 +54,15 @@ def prepare(
     n = grid.size
     for k in range(LANES):
         state[EXTREME + k] = state[SUM_VV + k] = F0
-    for i in range(n):
-        row = data[i * LANES : (i + 1) * LANES]
+    for row in range(0, n, 8):  # as in `lanes.tally`
+        values = data[row * LANES : (row + 8) * LANES]
         for k in range(LANES):
-            larger = abs(row[k]) > abs(state[EXTREME + k])
-            state[EXTREME + k] = row[k] if larger else state[EXTREME + k]
-            state[SUM_VV + k] += row[k] * row[k]
+            extreme, vv = state[EXTREME + k], state[SUM_VV + k]
+            for i in range(8):
+                v = values[i * LANES + k]
+                extreme = v if abs(v) > abs(extreme) else extreme
+                vv += v * v
+            state[EXTREME + k], state[SUM_VV + k] = extreme, vv
     for k in range(LANES):
         rms = np.sqrt(state[SUM_VV + k] / np.float32(n))
         state[INVERSE + k] = F1 / rms if rms > TINY else F0
@@ -66,14 +70,14 @@ def prepare(
         state[ERROR + k] = np.inf
         state[SUM_VV + k] = F0
     for i in range(n):
-        row = data[i * LANES : (i + 1) * LANES]
+        values = data[i * LANES : (i + 1) * LANES]
         importances = data[(n + i) * LANES : (n + i + 1) * LANES]
         for k in range(LANES):
-            size = row[k] * state[INVERSE + k]
+            size = values[k] * state[INVERSE + k]
             w = F1 + grid.tilt * size * size
             w *= importances[k] if weighed else F1
             importances[k] = w
-            state[SUM_VV + k] += w * row[k] * row[k]
+            state[SUM_VV + k] += w * values[k] * values[k]
 
 
 @njit(nogil=True, fastmath=RELAXED, error_model="numpy")
@@ -98,13 +102,17 @@ def try_place(
 def set_step(
     state: NDArray[np.float32], block: int, grid: SignedGrid, halves: NDArray[np.int64]
 ) -> None:
-    """Fix d of one of the super-blocks by its largest scale."""
+    """Fix d of one of the super-blocks, so that its scales of both signs have codes."""
     subs = 256 // grid.size
-    largest = F0
+    low = high = F0
     for k in range(block * subs, (block + 1) * subs):
-        if abs(state[SCALE + k]) > abs(largest):
-            largest = state[SCALE + k]
-    halves[block] = step_bits(largest, grid.lowest_scale)
+        low, high = min(low, state[SCALE + k]), max(high, state[SCALE + k])
+    largest, other = (low, high) if -low >= high else (high, low)
+    highest_scale = -grid.lowest_scale - F1
+    if abs(other) * -grid.lowest_scale > abs(largest) * highest_scale:
+        halves[block] = step_bits(other, highest_scale)
+    else:
+        halves[block] = step_bits(largest, grid.lowest_scale)
     for k in range(block * subs, (block + 1) * subs):
         state[STEP + k] = half_value(halves[block])
 

@@ -81,13 +81,24 @@ def search(weight: Tensor, importance: Tensor | None, grid: SignedGrid) -> Codes
     grouped = weight.view(len(weight), -1, grid.size)
     fit = Fit.of(grouped, None if importance is None else importance.view_as(grouped), grid)
     scale, low = fit.search_places(), float(grid.lowest_scale)
-    largest = scale.gather(1, scale.abs().argmax(1, keepdim=True))
-    half = step_halves(largest.squeeze(-1), int(low))
+    half = _first_step(scale.squeeze(-1), int(low))
     nearest = (scale * inverse_of(half.float()[..., None])).round().clamp(low, -low - 1)
     codes, sums = _search_codes(fit, Codes(half, nearest))
     for _ in range(grid.rounds):
         codes, sums = _search_codes(fit, _refit(codes, sums))
     return codes
+
+
+def _first_step(scale: Tensor, lowest: int) -> Tensor:
+    """(n, 1) float16: the d for (n, k) scales, so that those of both signs have codes."""
+    import torch
+
+    low, high = scale.amin(1, keepdim=True).clamp(max=0), scale.amax(1, keepdim=True).clamp(min=0)
+    below = -low >= high
+    largest, other = torch.where(below, low, high), torch.where(below, high, low)
+    highest = -lowest - 1
+    exceeds = other.abs() * -lowest > largest.abs() * highest
+    return torch.where(exceeds, step_halves(other, highest), step_halves(largest, lowest))
 
 
 def _search_codes(fit: Fit, codes: Codes) -> tuple[Codes, tuple[Tensor, Tensor]]:
