@@ -19,7 +19,7 @@ from app.formats.gguf.entries import with_entries
 from app.formats.gguf.header import Metadata, TensorEntry
 from app.formats.gguf.layout import lay_out
 from app.formats.gguf.metadata import recipe_metadata
-from app.formats.gguf.recipes import EVERY_RECIPE, RECIPES
+from app.formats.gguf.recipes import RECIPES
 from app.formats.gguf.rules import GgufRecipe, Shape
 from app.formats.gguf.wishes import Wishes, check_importance, plan_notes
 from app.models.architectures.changes import AS_IS, Change
@@ -138,7 +138,7 @@ class GgufConversion(Conversion):
 
 
 def _find(preset: str) -> GgufRecipe:
-    for recipe in EVERY_RECIPE:
+    for recipe in RECIPES:
         if recipe.preset.name == preset:
             return recipe
     raise Unsupported(

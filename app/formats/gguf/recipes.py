@@ -6,7 +6,6 @@ preset's name. NVFP4 is the exception: llama.cpp runs such files, and has no rec
 
 from __future__ import annotations
 
-from app.encodings import ENCODINGS
 from app.formats.gguf.presets import PRESETS
 from app.formats.gguf.rules import (
     GgufRecipe,
@@ -55,7 +54,7 @@ def _lowest(better: str, attention_output: str = "") -> tuple[Rule, ...]:
     )
 
 
-EVERY_RECIPE = (
+RECIPES = (
     GgufRecipe(
         _PRESET["F32"],
         0,
@@ -335,6 +334,3 @@ EVERY_RECIPE = (
     ),
 )
 """In the order of the presets."""
-
-RECIPES = tuple(recipe for recipe in EVERY_RECIPE if recipe.encodings <= ENCODINGS.keys())
-"""Those whose encodings there are."""

@@ -198,8 +198,3 @@ class GgufRecipe:
     def base(self) -> str:
         """Encoding of everything without a rule."""
         return self.preset.base
-
-    @property
-    def encodings(self) -> set[str]:
-        """Everything that it may ask for."""
-        return {self.base, self.output, *(rule.encoding for rule in self.rules)}
