@@ -1,9 +1,14 @@
+import pytest
+
 from app.evaluation.speed import WITH_KERNELS, Ggml, measure
 
 
-def test_that_every_kernel_is_measured_beside_ggml():
-    rows = list(measure(weights=2**15, rounds=1))
-    assert [row.encoding for row in rows] == list(WITH_KERNELS)
+@pytest.mark.parametrize(
+    "names", [("Q8_0", "Q4_0", "Q3_K"), pytest.param(WITH_KERNELS, marks=pytest.mark.slow)]
+)
+def test_that_kernels_are_measured_beside_ggml(names):
+    rows = list(measure(names, weights=2**15, rounds=1))
+    assert [row.encoding for row in rows] == list(names)
     for row in rows:
         assert row.decode > 1e6
         assert row.scaling is None
