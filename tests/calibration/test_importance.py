@@ -7,6 +7,7 @@ from checkpoint_models import CheckpointSource, random_family
 from random_models import drain
 from safetensors.torch import save_file
 from smollm2 import folder as smollm2_folder
+from tiny_models import convert
 from transformers import AutoModelForCausalLM
 
 from app.calibration.cache import ImportanceCache
@@ -15,6 +16,7 @@ from app.calibration.text import calibration_text, cut_calibration_windows
 from app.core.errors import Unsupported
 from app.core.events import Note, Progress
 from app.core.places import sample_model
+from app.core.recipe import Recipe
 from app.evaluation.tokenizer import open_tokenizer
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 from app.models import open_model
@@ -244,3 +246,14 @@ def test_that_the_file_that_was_kept_is_llama_cpps(sample):
     reader = gguf.GGUFReader(kept)
     assert reader.fields["general.type"].contents() == "imatrix"
     assert {t.name.rpartition(".")[2] for t in reader.tensors} == {"in_sum2", "counts"}
+
+
+def test_that_a_gguf_file_has_the_importances_of_the_folder_it_was_made_from(sample, tmp_path):
+    convert(sample_model(), tmp_path / "sample.gguf", Recipe("F32"))
+    options = ImportanceOptions(chunks=1)
+    _, expected = drain(importance_of(sample, options, Place()))
+    _, found = drain(importance_of(open_model(tmp_path / "sample.gguf"), options, Place()))
+    assert found.tensors.keys() == expected.tensors.keys()
+    for name in expected.tensors:
+        wanted = expected.columns(name)
+        assert (found.columns(name) - wanted).abs().max() <= 1e-4 * wanted.max()

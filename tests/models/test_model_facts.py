@@ -45,8 +45,8 @@ def test_that_the_dtype_is_that_of_most_bytes(tmp_path: Path) -> None:
     [
         ({"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}, "Qwen3"),
         ({"architectures": ["MambaForCausalLM"], "model_type": "mamba"}, "Mamba"),
-        ({"architectures": ["Gemma3ForConditionalGeneration"]}, "Gemma3"),
-        ({"architectures": ["GPT2LMHeadModel"]}, "GPT2"),
+        ({"architectures": ["Gemma3ForConditionalGeneration"]}, "Gemma 3"),
+        ({"architectures": ["T5ForConditionalGeneration"]}, "T5"),
         ({"model_type": "rwkv"}, "rwkv"),
         ({}, "unknown"),
     ],

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from app.core.errors import BadModelFile, Unsupported
 from app.core.tensor import TensorInfo
 from app.models.architectures.changes import AS_IS, Change
+from app.models.config import flag
 
 Config = Mapping[str, Any]
 
@@ -166,7 +167,7 @@ class Architecture(ABC):
 
     def is_tied(self, config: Config) -> bool:
         """Whether the output layer is the embedding, used a second time."""
-        return config.get("tie_word_embeddings", self.defaults["tie_word_embeddings"]) is True
+        return flag(config, "tie_word_embeddings", self.defaults["tie_word_embeddings"])
 
     def config(
         self,

@@ -13,17 +13,10 @@ from typing_extensions import override
 
 from app.core.errors import BadModelFile
 from app.models.architectures.base import Config, Dimensions, Source, Weight
-from app.models.architectures.changes import (
-    Chained,
-    Change,
-    ColumnsReordered,
-    Flattened,
-    NegativeExponential,
-    Reordered,
-    Shifted,
-)
+from app.models.architectures.changes import Change, Flattened, NegativeExponential, Shifted
 from app.models.architectures.decoder import Decoder
 from app.models.architectures.hyperparameters import count
+from app.models.architectures.reordering import Chained, ColumnsReordered, Reordered
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -131,22 +131,7 @@ def decoder_config(
             "Its quality cannot be measured, but programs that load GGUF files can run it.",
         )
 
-    def at(key: str, default: int | None = None) -> int:
-        return count(known, key, default, _NOTES)
-
-    heads, hidden = at("attention.head_count"), at("embedding_length")
-    head = at("attention.key_length", max(1, hidden // heads))
-    embedding = tensors.get("token_embd.weight")
-    size = Dimensions(
-        layers=at("block_count"),
-        hidden=hidden,
-        inner=at("feed_forward_length"),
-        heads=heads,
-        kv_heads=at("attention.head_count_kv", heads),
-        head=head,
-        vocabulary=embedding.shape[0] if embedding else 0,
-    )
-    checked(size, _NOTES)
+    size = _dimensions_of_metadata(known, tensors)
     config: dict[str, Any] = {
         "num_hidden_layers": size.layers,
         "hidden_size": size.hidden,
@@ -156,18 +141,38 @@ def decoder_config(
         "head_dim": size.head,
         "vocab_size": size.vocabulary,
         "hidden_act": "silu",
-        "max_position_embeddings": at("context_length"),
+        "max_position_embeddings": count(known, "context_length", file=_NOTES),
         "rms_norm_eps": epsilon(known, "attention.layer_norm_rms_epsilon", file=_NOTES),
         "tie_word_embeddings": OUTPUT not in tensors,
         "attention_bias": "blk.0.attn_output.bias" in tensors,
         "mlp_bias": "blk.0.ffn_up.bias" in tensors,
         "sliding_window": None,
-        **Rope.from_metadata(known, divisors, head).to_config(),
+        **Rope.from_metadata(known, divisors, size.head).to_config(),
     }
     for kind in ("bos", "eos", "pad"):
         token = metadata.get(f"tokenizer.ggml.{'padding' if kind == 'pad' else kind}_token_id")
         config[f"{kind}_token_id"] = token
     return config
+
+
+def _dimensions_of_metadata(
+    known: Mapping[str, Any], tensors: Mapping[str, TensorInfo]
+) -> Dimensions:
+    def at(key: str, default: int | None = None) -> int:
+        return count(known, key, default, _NOTES)
+
+    heads, hidden = at("attention.head_count"), at("embedding_length")
+    embedding = tensors.get("token_embd.weight")
+    size = Dimensions(
+        layers=at("block_count"),
+        hidden=hidden,
+        inner=at("feed_forward_length"),
+        heads=heads,
+        kv_heads=at("attention.head_count_kv", heads),
+        head=at("attention.key_length", max(1, hidden // heads)),
+        vocabulary=embedding.shape[0] if embedding else 0,
+    )
+    return checked(size, _NOTES)
 
 
 def _refuse_uneven(known: Mapping[str, Any]) -> None:

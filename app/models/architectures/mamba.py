@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.models.architectures.base import Config, Weight
-from app.models.architectures.changes import (
-    AS_IS,
-    Chained,
-    Change,
-    Flattened,
-    NegativeExponential,
-    Reshaped,
-    Scaled,
-)
+from app.models.architectures.changes import AS_IS, Change, Flattened, NegativeExponential, Scaled
 from app.models.architectures.hyperparameters import count, spelled
+from app.models.architectures.reordering import Chained, Reshaped
 
 
 @dataclass(frozen=True, slots=True)

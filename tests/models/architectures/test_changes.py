@@ -7,17 +7,11 @@ import torch
 
 from app.models.architectures.changes import (
     AS_IS,
-    Chained,
     ColumnPart,
-    ColumnsReordered,
     Flattened,
-    Joined,
     NegativeExponential,
     Neighbours,
     Part,
-    QueriesKeysValues,
-    Reshaped,
-    RowsScaled,
     Scaled,
     Shifted,
     Stacked,
@@ -25,6 +19,13 @@ from app.models.architectures.changes import (
     whole,
 )
 from app.models.architectures.order import halves_to_neighbours, neighbours_to_halves
+from app.models.architectures.reordering import (
+    Chained,
+    ColumnsReordered,
+    QueriesKeysValues,
+    Reshaped,
+    RowsScaled,
+)
 
 
 class Stored:
@@ -93,8 +94,6 @@ CASES = {
         (E.transpose(1, 2)[:, ::2], E.transpose(1, 2)[:, 1::2]),
     ),
     "experts": ([Stacked()], list(E), E),
-    "joined": ([Joined((24, 8))], [A, A[:8]], torch.cat([A, A[:8]])),
-    "joined vectors": ([Joined((24, 24))], [V, V], torch.cat([V, V])),
     "q k v": (
         [QueriesKeysValues(2, 4)],
         [A],

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from app.models.architectures.base import Architecture, Config, Dimensions, Weight
-from app.models.architectures.changes import AS_IS, QueriesKeysValues
+from app.models.architectures.changes import AS_IS
 from app.models.architectures.hyperparameters import count, epsilon, spelled
+from app.models.architectures.reordering import QueriesKeysValues
 
 
 class Bloom(Architecture):

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from app.core.errors import Unsupported
 from app.models.architectures.base import Architecture, Config, Dimensions, Weight
-from app.models.architectures.changes import Reordered
 from app.models.architectures.hyperparameters import checked, count, epsilon, spelled
+from app.models.architectures.reordering import Reordered
 from app.models.config import number
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from app.models.architectures.base import OUTPUT, Config, Dimensions, Weight
-from app.models.architectures.changes import RowsScaled
 from app.models.architectures.decoder import Decoder
 from app.models.architectures.mamba import Mamba, scaled
+from app.models.architectures.reordering import RowsScaled
 from app.models.config import items, number
 
 
