@@ -78,9 +78,11 @@ class _Observer:
     def watch(self, layer: int, weights: Weights) -> Iterator[None]:  # noqa: ARG002
         """See `layerwise.Observer`."""
         self._seen.clear()
-        with watching(weights, self._note):
-            yield
-        self._last = None
+        try:
+            with watching(weights, self._note):
+                yield
+        finally:
+            self._last = None  # lets go of the device's memory
 
     def keep(self) -> None:
         """See `layerwise.Observer`."""

@@ -66,7 +66,8 @@ class Skeleton:
 
     Args:
         config: config.json as data. Only fields that the config class of its `model_type`
-            declares are used; everything else, `auto_map` and kernels included, is ignored.
+            declares, and numbers, are used; everything else, `auto_map` and kernels included, is
+            ignored.
         max_layers: Refuses more layers than this, before they are made.
 
     Raises:

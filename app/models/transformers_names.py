@@ -8,7 +8,7 @@ touch that machinery, which is not a stable interface of transformers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,26 +78,25 @@ class Origin:
 
         Told apart because transformers' own way holds every expert two or three times.
         """
-        kinds = [(_kind(operation), operation.dim) for operation in self._operations[:2]]
+        kinds = [(_kind(one), getattr(one, "dim", None)) for one in self._operations]
         stack, joined = ("MergeModulelist", 0), ("Concatenate", 1)
         known = kinds in ([stack], [stack, joined])
         several = {len(names) for names in self.sources.values()} == {shape[0]}
         complete = list(self.sources) == list(self.rule.source_patterns)
-        return known and len(self._operations) == len(kinds) and several and complete
+        return known and several and complete
 
     def _stacked(self, shape: tuple[int, ...], read: Read) -> Tensor:
         """Every tensor read and copied to its place, one at a time."""
         import torch
 
         whole = torch.empty(shape)
+        height = shape[1] // len(self.sources)
         for matrix in range(shape[0]):
-            row = 0
-            for names in self.sources.values():
+            for place, names in enumerate(self.sources.values()):
                 part = read(names[matrix])
-                whole[matrix, row : row + len(part)] = part
-                row += len(part)
-            if row != shape[1]:
-                raise RuntimeError(f"{row} rows instead of {shape[1]}")
+                if part.shape != (height, *shape[2:]):
+                    raise RuntimeError(f"{names[matrix]} is {tuple(part.shape)}")
+                whole[matrix, place * height : (place + 1) * height] = part
         return whole
 
 
@@ -124,11 +123,6 @@ class ParameterNames:
     def origin(self, parameter: str) -> Origin | None:
         """Where a parameter or buffer comes from; None: the checkpoint does not have it."""
         return self._origins.get(parameter)
-
-    def origins(self, parameters: Iterable[str]) -> list[Origin]:
-        """The origins of several parameters, each once."""
-        found = (self._origins[name] for name in parameters if name in self._origins)
-        return list({id(origin): origin for origin in found}.values())
 
     def _add(self, name: str) -> None:
         parameter, pattern = self._renamed(name, self._renamings, self._converters)
