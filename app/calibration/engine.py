@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.calibration.collectors import Collected, Collector, Statistic
 from app.calibration.multiplications import watching
-from app.core.errors import BadModelFile
+from app.core.errors import BadModelFile, Unsupported
 from app.models.layerwise import Lent, Place, Step, Stream, in_slices, moved
 from app.models.skeleton import Skeleton, Weights, WeightSource
 
@@ -44,6 +44,11 @@ def collect(
         BadModelFile: Weights are missing, do not fit the config, or give no numbers.
     """
     skeleton = Skeleton(source.config, max_layers=len(source.names))
+    if int(windows.max()) >= skeleton.vocabulary:
+        raise Unsupported(
+            "The model's tokenizer has more words than the model itself.",
+            "The files may belong to different models. Download the model again.",
+        )
     stream = Stream(skeleton, source, windows, place)
     total = (skeleton.layers + 1) * len(windows)
     found = Collected(collector)

@@ -218,21 +218,17 @@ def _embed(
 
     The last value is whether those fit one window only, not several at once.
     """
-    import torch
-
     weights = skeleton.outer_weights(source)
-    states: list[Tensor] = []
-    inputs: list[LayerInputs] = []
-    for window in windows:
-        hidden, these = skeleton.embed(weights, window[None])
-        if hidden.shape[:2] != (1, len(window)):
-            raise not_layerwise("its hidden states have a form of their own")
-        if inputs and not _same(inputs, these):
+    first, inputs = skeleton.embed(weights, windows[:1])
+    if first.shape[:2] != (1, windows.shape[1]):
+        raise not_layerwise("its hidden states have a form of their own")
+    states = first.new_empty((len(windows), *first.shape[1:]))
+    for number, window in enumerate(windows):
+        states[number], these = skeleton.embed(weights, window[None])
+        if not _same(inputs, these):
             raise not_layerwise("its layers are given more of the text than the hidden states")
-        states.append(hidden)
-        inputs = these
     _, of_two = skeleton.embed(weights, windows[:1].expand(2, -1))
-    return torch.cat(states), inputs, not _same(inputs, of_two, broadcast=True)
+    return states, inputs, not _same(inputs, of_two, broadcast=True)
 
 
 def moved(value: Any, device: str) -> Any:

@@ -8,7 +8,7 @@ from random_models import drain
 from app.calibration.collectors import Collected, Collector, Statistic, SumOfSquares
 from app.calibration.engine import collect
 from app.calibration.multiplications import watching
-from app.core.errors import BadModelFile
+from app.core.errors import BadModelFile, Unsupported
 from app.models.layerwise import Place
 
 WINDOWS, LENGTH = 3, 24
@@ -231,6 +231,12 @@ def test_that_a_damaged_model_is_named_instead_of_giving_no_numbers(tokens):
     source.tensors["model.layers.0.mlp.up_proj.weight"][3, 5] = torch.nan
     with pytest.raises(BadModelFile, match="not numbers"):
         drain(collect(source, tokens, SumOfSquares(), Place()))
+
+
+def test_that_tokens_that_the_model_does_not_have_are_refused(tokens):
+    tokens[1, 5] = 160
+    with pytest.raises(Unsupported, match="more words"):
+        collected(random_family("llama"), tokens)
 
 
 X = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
