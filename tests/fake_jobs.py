@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.recipe import Recipe
 
 _FAKE = Path(__file__).with_name("fake_worker.py")
@@ -19,4 +19,5 @@ def program(mode: str) -> list[str]:
 
 def make_job(name: str, device: str = "cpu", preset: str = "Q4_K_M", **rest: Any) -> Job:
     """A job on a model that does not exist."""
-    return Job(name, f"/models/{name}", f"/results/{name}.gguf", Recipe(preset), device, **rest)
+    output = Output(f"/results/{name}.gguf", Recipe(preset))
+    return Job(name, f"/models/{name}", (output,), device, **rest)

@@ -39,8 +39,11 @@ def succeed(job: dict[str, Any]) -> None:
     put("a stray print from some library")
     say("Note", text="3 parts take a larger format.")
     folder = Path(os.environ["NIBBLE_HOME"]) / "jobs" / job["id"]
-    example_report(job["recipe"]["preset"]).save(folder / "report.json")
-    say("Finished", report=str(folder / "report.json"))
+    for number, output in enumerate(job["outputs"]):
+        report = folder / f"report-{number}.json"
+        example_report(output["recipe"]["preset"]).save(report)
+        say("ResultDone", output=number, report=str(report))
+    say("Finished")
 
 
 def crash(job: dict[str, Any]) -> None:

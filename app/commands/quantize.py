@@ -16,9 +16,9 @@ from app.commands.dry_run import dry_run
 from app.commands.recipe import add_recipe_options, recipe_of
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
-from app.core.events import Failed, Finished, Started
+from app.core.events import Failed, ResultDone, Started
 from app.core.hub import hub_id
-from app.core.job import Job, State, new_id
+from app.core.job import Job, Output, State, new_id
 from app.core.lock import FileLock, is_locked
 from app.core.names import result_name
 from app.core.places import jobs_folder
@@ -83,8 +83,7 @@ def _job(args: argparse.Namespace) -> Job:
     return Job(
         id=new_id(),
         source=source,
-        target=str(target.absolute()),
-        recipe=recipe_of(args, preset.name),
+        outputs=(Output(str(target.absolute()), recipe_of(args, preset.name)),),
         device=args.device,
         threads=args.threads,
         evaluate=not args.no_evaluate,
@@ -128,7 +127,7 @@ def _run(job: Job, store: JobStore) -> Answer:
             for event in events:
                 store.append(job.id, event)
                 line.show(event)
-                if isinstance(event, Finished):
+                if isinstance(event, ResultDone):
                     report = event.report
     except Exception as error:
         store.append(job.id, describe(error))

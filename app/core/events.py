@@ -1,9 +1,10 @@
 """What a worker says, one JSON object per line.
 
 A worker opens with `Started`, may say `Progress`, `TensorDone` and `Note` any
-number of times, and closes with exactly one of `Finished`, `Failed` or
-`Cancelled`. `Progress` doubles as the heartbeat: the worker repeats the latest
-one at a fixed rate even when nothing moved, so silence means trouble.
+number of times and `ResultDone` once for each result, and closes with exactly one
+of `Finished`, `Failed` or `Cancelled`. `Progress` doubles as the heartbeat: the
+worker repeats the latest one at a fixed rate even when nothing moved, so silence
+means trouble.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class TensorDone:
     """Bytes in the source."""
     after: int
     """Bytes in the result."""
+    output: int = 0
+    """Which of the job's results it is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,18 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The result is complete and in place, and the report is on disk."""
+class ResultDone:
+    """One result is complete and in place, and its report is on disk."""
 
+    output: int
+    """Which of the job's results, from 0."""
     report: str
     """Path of the report's JSON file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """All results are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,7 @@ class Cancelled:
     """The worker stopped because it was asked to."""
 
 
-Event = Started | Progress | TensorDone | Note | Finished | Failed | Cancelled
+Event = Started | Progress | TensorDone | Note | ResultDone | Finished | Failed | Cancelled
 FINAL = (Finished, Failed, Cancelled)
 _BY_NAME: dict[str, type[Event]] = {cls.__name__: cls for cls in get_args(Event)}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import zip_longest
 from typing import assert_never
 
 from app.core.events import (
@@ -17,12 +18,22 @@ from app.core.events import (
     Finished,
     Note,
     Progress,
+    ResultDone,
     Started,
     TensorDone,
 )
 from app.core.recipe import Recipe
 
-_REQUEST = ("id", "source", "target", "device", "threads", "evaluate", "overwrite", "origin")
+_REQUEST = (
+    "id",
+    "source",
+    "device",
+    "threads",
+    "evaluate",
+    "overwrite",
+    "calibration",
+    "origin",
+)
 
 
 class State(StrEnum):
@@ -41,15 +52,26 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One result of a job."""
+
+    target: str
+    """Path of the file or folder to write."""
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One requested conversion and how far it has come."""
+    """One requested conversion and how far it has come.
+
+    All of its results are made from one reading of the source.
+    """
 
     id: str
     source: str
     """Path of the checkpoint, a folder or a .gguf file, or its id on the hub: "org/name"."""
-    target: str
-    """Path of the file or folder to write."""
-    recipe: Recipe
+    outputs: tuple[Output, ...]
+    """What to make of it; at least one."""
     device: str = "cpu"
     threads: int = 0
     """Processor threads to use; 0 means as many as there are cores."""
@@ -57,6 +79,11 @@ class Job:
     """Whether to measure perplexity and KL divergence of the result."""
     overwrite: bool = False
     """Whether an existing target may be replaced."""
+    calibration: str = ""
+    """Path of the text or chats that importances are computed from, where a recipe wants them
+    computed; "" for the text that comes with the program."""
+    adapters: tuple[tuple[str, float], ...] = ()
+    """Paths of LoRA adapters to merge into the source first, each with its scale."""
     origin: str = "window"
     """Who runs it: "window" or "command"."""
     state: State = State.QUEUED
@@ -64,25 +91,45 @@ class Job:
     """Process that runs it, or ran it last."""
     progress: Progress | None = None
     problem: Failed | None = None
-    report: str = ""
-    """Path of the report, once finished."""
-    notes: tuple[str, ...] = field(default=())
+    reports: tuple[str, ...] = ()
+    """Paths of the reports by output; "" for those that are not finished."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """Of the first result."""
+        return self.outputs[0].target
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of the first result."""
+        return self.outputs[0].recipe
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Of all results, in their order."""
+        return tuple(output.recipe.preset for output in self.outputs)
+
+    @property
+    def report(self) -> str:
+        """Path of the first report that is there; "" if there is none."""
+        return next(filter(None, self.reports), "")
 
     def after(self, event: Event) -> Job:
         """The same job once `event` has happened."""
         match event:
             case Started():
-                return replace(
-                    self, state=State.RUNNING, pid=event.pid, problem=None, progress=None, notes=()
-                )
+                return replace(self._fresh(), state=State.RUNNING, pid=event.pid)
             case Progress():
                 return replace(self, progress=event)
             case Note():
                 return replace(self, notes=(*self.notes, event.text))
             case TensorDone():
                 return self
+            case ResultDone():
+                return replace(self, reports=self._reports_with(event))
             case Finished():
-                return replace(self, state=State.FINISHED, report=event.report)
+                return replace(self, state=State.FINISHED)
             case Failed():
                 return replace(self, state=State.FAILED, problem=event)
             case Cancelled():
@@ -91,12 +138,14 @@ class Job:
 
     def queued(self) -> Job:
         """The same job, waiting for another run."""
-        return replace(self, state=State.QUEUED, progress=None, problem=None, report="", notes=())
+        return replace(self._fresh(), state=State.QUEUED)
 
     def request(self) -> str:
         """The line that starts a worker on this job."""
         fields = {key: getattr(self, key) for key in _REQUEST}
-        return json.dumps({**fields, "recipe": self.recipe.to_json()}, ensure_ascii=False)
+        outputs = [{"target": o.target, "recipe": o.recipe.to_json()} for o in self.outputs]
+        everything = {**fields, "adapters": self.adapters, "outputs": outputs}
+        return json.dumps(everything, ensure_ascii=False)
 
     @classmethod
     def from_request(cls, line: str | bytes) -> Job:
@@ -107,10 +156,29 @@ class Job:
         """
         try:
             fields = json.loads(line)
-            recipe = Recipe.from_json(fields.pop("recipe"))
-            return cls(recipe=recipe, **{key: fields[key] for key in _REQUEST})
-        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            outputs = tuple(
+                Output(output["target"], Recipe.from_json(output["recipe"]))
+                for output in fields["outputs"]
+            )
+            adapters = tuple((path, scale) for path, scale in fields["adapters"])
+            plain = {key: fields[key] for key in _REQUEST}
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a job request: {line!r}") from error
+        if not outputs:
+            raise ValueError(f"a job request without a result: {line!r}")
+        return cls(outputs=outputs, adapters=adapters, **plain)
+
+    def _fresh(self) -> Job:
+        """Without what happened in an earlier run."""
+        return replace(self, progress=None, problem=None, reports=(), notes=())
+
+    def _reports_with(self, event: ResultDone) -> tuple[str, ...]:
+        return tuple(
+            event.report if number == event.output else known
+            for number, (known, _) in enumerate(
+                zip_longest(self.reports, self.outputs, fillvalue="")
+            )
+        )
 
 
 def new_id() -> str:

@@ -4,7 +4,7 @@
     <root>/<job id>/request.json       what was asked for; written once
     <root>/<job id>/events.jsonl       what happened in the present run; only ever appended to
     <root>/<job id>/worker.log         the technical text
-    <root>/<job id>/report.json        the result in numbers
+    <root>/<job id>/report-0.json      the first result in numbers; one file for each
     <root>/<job id>/running.lock       held by a command that runs the job itself
 
 A job's present is its request folded over its events, so restarting restores the

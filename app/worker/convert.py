@@ -18,7 +18,7 @@ from pathlib import Path
 from app.advisor.conversion import check_memory, conversion_needs
 from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import Unsupported
-from app.core.events import Event, Finished, Note, Progress
+from app.core.events import Event, Finished, Note, Progress, ResultDone
 from app.core.files import write_atomic
 from app.core.hub import is_hub_id
 from app.core.job import Job
@@ -83,8 +83,9 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
         except SkipMeasuring:
             yield Note("The measurement was stopped; the file itself is complete.")
     report = make_report(work, tensors, measured, seconds)
-    report.save(folder / "report.json")
-    yield Finished(str(folder / "report.json"))
+    report.save(folder / "report-0.json")
+    yield ResultDone(0, str(folder / "report-0.json"))
+    yield Finished()
 
 
 def _write(

@@ -12,7 +12,7 @@ from app.commands.program import run
 from app.core.errors import AppError, Unsupported
 from app.core.events import Finished
 from app.core.fit import FitOptions
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.machine import Cpu, Machine, Space
 from app.core.recipe import Recipe
 from app.devices.known import imagine
@@ -28,7 +28,7 @@ def file(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("loaded")
     write_llama(tmp_path / "model", layers=8, hidden=1024, inner=2816)
     target = tmp_path / "model.gguf"
-    job = Job("j", str(tmp_path / "model"), str(target), Recipe("Q8_0"), evaluate=False)
+    job = Job("j", str(tmp_path / "model"), (Output(str(target), Recipe("Q8_0")),), evaluate=False)
     assert isinstance(list(convert(job, tmp_path))[-1], Finished)
     return target
 

@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 import llama_cpp
 from checkpoints import write_llama
 
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.recipe import Recipe
 from app.worker.convert import convert
 
@@ -66,7 +66,7 @@ def two_steps(folder: Path) -> None:
 def run(folder: Path, preset: str) -> None:
     """The whole job: plan, quantize, make durable, read back and check."""
     source, target = str(folder / "model"), str(folder / f"{preset}.gguf")
-    job = Job("b", source, target, Recipe(preset), evaluate=False, overwrite=True)
+    job = Job("b", source, (Output(target, Recipe(preset)),), evaluate=False, overwrite=True)
     (folder / "written.json").unlink(missing_ok=True)
     for _ in convert(job, folder):
         pass

@@ -10,7 +10,7 @@ import pytest
 
 from app.commands.program import run
 from app.core.events import Started
-from app.core.job import Job, State
+from app.core.job import Job, Output, State
 from app.core.places import jobs_folder, sample_model
 from app.core.recipe import Recipe
 from app.core.store import JobStore
@@ -198,7 +198,7 @@ def test_that_a_job_cut_off_goes_on_as_the_same_job(say, tmp_path, monkeypatch):
 
 def test_that_a_command_leaves_the_windows_running_job_alone(say, tmp_path):
     store = JobStore(jobs_folder())
-    store.create(Job("w", str(sample_model()), "elsewhere.gguf", Recipe("Q8_0")))
+    store.create(Job("w", str(sample_model()), (Output("elsewhere.gguf", Recipe("Q8_0")),)))
     store.append("w", Started(1, "cpu"))
     options = ("--format", "Q8_0", "--no-evaluate", "--out", tmp_path / "x.gguf")
     assert say("quantize", "sample", *options)[0] == 0

@@ -8,7 +8,7 @@ import pytest
 
 from app.commands.program import run
 from app.commands.terminal import byte_count
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.recipe import Recipe
 from app.models.gguf_file import GgufFile
 
@@ -181,6 +181,6 @@ def test_that_a_recipe_survives_the_way_to_a_worker():
         split_bytes=5,
         metadata=(("k", "int:1"),),
     )
-    job = Job("j", "s", "t", recipe)
+    job = Job("j", "s", (Output("t", recipe),))
     assert Job.from_request(job.request()) == job
     assert Recipe.from_json({"preset": "Q4_0", "method": "nearest", "pure": True}).pure

@@ -10,15 +10,18 @@ from app.core.events import (
     Finished,
     Note,
     Progress,
+    ResultDone,
     Started,
     TensorDone,
     decode,
     encode,
 )
-from app.core.job import Job, State, new_id, next_to_run
+from app.core.job import Job, Output, State, new_id, next_to_run
 from app.core.recipe import Recipe
 
-JOB = Job("j", "model", "out.gguf", Recipe("Q4_K_M"))
+JOB = Job("j", "model", (Output("out.gguf", Recipe("Q4_K_M")),))
+RESULT = (Output("o", Recipe("Q8_0")),)
+TWO = Job("j", "model", (Output("a", Recipe("Q8_0")), Output("b", Recipe("Q4_K_M"))))
 text = st.text(max_size=20)
 events = st.one_of(
     st.builds(Started, st.integers(), text),
@@ -26,7 +29,8 @@ events = st.one_of(
     st.builds(TensorDone, text, text, st.integers(), st.integers()),
     st.builds(Note, text),
     st.builds(Failed, text, text, text, text),
-    st.builds(Finished, text),
+    st.builds(ResultDone, st.integers(), text),
+    st.just(Finished()),
     st.just(Cancelled()),
 )
 
@@ -62,9 +66,31 @@ def test_that_a_job_follows_its_events():
     running = JOB.after(Started(7, "cpu")).after(Note("careful")).after(Progress("quantize", 1, 2))
     assert (running.state, running.pid, running.notes) == (State.RUNNING, 7, ("careful",))
     assert running.progress == Progress("quantize", 1, 2)
-    assert running.after(Finished("r.json")).report == "r.json"
+    assert running.after(ResultDone(0, "r.json")).report == "r.json"
+    assert running.after(Finished()).state is State.FINISHED
     assert running.after(Failed("crash", "It broke.")).problem == Failed("crash", "It broke.")
     assert running.after(Cancelled()).state.is_final
+
+
+def test_that_every_result_has_its_report():
+    second = TWO.after(Started(7, "cpu")).after(ResultDone(1, "b.json"))
+    assert (second.reports, second.report) == (("", "b.json"), "b.json")
+    both = second.after(ResultDone(0, "a.json"))
+    assert both.reports == ("a.json", "b.json")
+    assert both.queued().reports == ()
+
+
+def test_that_a_job_of_an_earlier_version_is_no_job():
+    fields = json.loads(JOB.request())
+    (output,) = fields.pop("outputs")
+    with pytest.raises(ValueError, match="not a job request"):
+        Job.from_request(json.dumps(fields | output))
+
+
+def test_that_a_job_without_results_is_refused():
+    fields = json.loads(JOB.request())
+    with pytest.raises(ValueError, match="without a result"):
+        Job.from_request(json.dumps(fields | {"outputs": []}))
 
 
 def test_that_a_second_run_forgets_the_first():
@@ -74,12 +100,13 @@ def test_that_a_second_run_forgets_the_first():
 
 
 def test_that_a_request_is_one_line_and_says_everything_that_was_asked_for():
-    job = Job("j", "mödel\n", "o", Recipe("Q6_K", pure=True), "cuda:0", 3, False, True, "command")
+    outputs = (Output("o", Recipe("Q6_K", pure=True)), Output("p", Recipe("Q8_0")))
+    job = Job("j", "mödel\n", outputs, "cuda:0", 3, False, True, "t.txt", (("l", 0.5),), "command")
     assert "\n" not in job.request()
     assert Job.from_request(job.request()) == job
 
 
-@pytest.mark.parametrize("line", ["", "{}", "[]", '{"recipe": 3}', '{"recipe": {"a": 1}}'])
+@pytest.mark.parametrize("line", ["", "{}", "[]", '{"outputs": 3}', '{"outputs": [{"a": 1}]}'])
 def test_that_a_broken_request_is_refused(line):
     with pytest.raises(ValueError, match=r".*"):
         Job.from_request(line)
@@ -87,16 +114,16 @@ def test_that_a_broken_request_is_refused(line):
 
 def test_that_a_request_missing_a_field_is_refused():
     fields = json.loads(JOB.request())
-    del fields["target"]
+    del fields["source"]
     with pytest.raises(ValueError, match="not a job request"):
         Job.from_request(json.dumps(fields))
 
 
 def test_that_each_device_runs_one_job_at_a_time_in_order():
     jobs = [
-        Job("a", "m", "o", Recipe("Q8_0"), "cpu").after(Started(1, "cpu")),
-        Job("b", "m", "o", Recipe("Q8_0"), "cpu"),
-        Job("c", "m", "o", Recipe("Q8_0"), "cuda:0"),
+        Job("a", "m", RESULT, "cpu").after(Started(1, "cpu")),
+        Job("b", "m", RESULT, "cpu"),
+        Job("c", "m", RESULT, "cuda:0"),
     ]
     assert next_to_run(jobs, {"cpu"}) == jobs[2]
     assert next_to_run(jobs, set()) == jobs[1]

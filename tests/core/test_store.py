@@ -3,15 +3,15 @@ import sys
 
 import pytest
 
-from app.core.events import Failed, Finished, Note, Progress, Started
-from app.core.job import Job, State, new_id
+from app.core.events import Failed, Finished, Note, Progress, ResultDone, Started
+from app.core.job import Job, Output, State, new_id
 from app.core.lock import FileLock, is_locked
 from app.core.recipe import Recipe
 from app.core.store import BROKEN, INTERRUPTED, JobStore, QueueSettings
 
 
 def job(name="a", origin="window"):
-    return Job(name, "model", "out.gguf", Recipe("Q4_K_M"), origin=origin)
+    return Job(name, "model", (Output("out.gguf", Recipe("Q4_K_M")),), origin=origin)
 
 
 @pytest.fixture
@@ -25,7 +25,8 @@ def test_that_a_queue_is_there_again_after_a_restart(store, tmp_path):
     store.save_order(["c", "a", "b"])
     store.append("a", Started(1, "cpu"))
     store.append("a", Note("slow"))
-    store.append("a", Finished("r.json"))
+    store.append("a", ResultDone(0, "r.json"))
+    store.append("a", Finished())
     again = JobStore(tmp_path / "jobs")
     assert [found.id for found in again.load()] == ["c", "a", "b"]
     done = again.read("a")
@@ -133,13 +134,13 @@ def test_that_a_lock_ends_with_its_process(tmp_path):
 ACKNOWLEDGE = """
 import sys
 from pathlib import Path
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.events import Note
 from app.core.recipe import Recipe
-from app.core.store import JobStore
+from app.core.store import Job, JobStore
 store = JobStore(Path(sys.argv[1]))
 for number in range(10_000):
-    store.create(Job(f"{number:05}", "m", "o", Recipe("Q8_0")))
+    store.create(Job(f"{number:05}", "m", (Output("o", Recipe("Q8_0")),)))
     store.append(f"{number:05}", Note("kept"))
     print(f"{number:05}", flush=True)
 """

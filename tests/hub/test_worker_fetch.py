@@ -11,7 +11,7 @@ from local_hub import Fault, Repo
 from tiny_models import convert as write_gguf
 
 from app.core.events import Cancelled, Finished, Note, Progress, Started, TensorDone, decode
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.places import jobs_folder, sample_model, user_data
 from app.core.recipe import Recipe
 from app.core.store import JobStore
@@ -20,7 +20,9 @@ from app.worker.convert import convert
 
 @pytest.fixture
 def job(hub, tmp_path):
-    made = Job("j", "org/sample", str(tmp_path / "x.gguf"), Recipe("Q4_0"), evaluate=False)
+    made = Job(
+        "j", "org/sample", (Output(str(tmp_path / "x.gguf"), Recipe("Q4_0")),), evaluate=False
+    )
     JobStore(jobs_folder()).create(made)
     return made
 

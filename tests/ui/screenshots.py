@@ -17,8 +17,8 @@ from example_report import example_report
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
-from app.core.events import Failed, Finished, Note, Started
-from app.core.job import Job, new_id
+from app.core.events import Failed, Finished, Note, ResultDone, Started
+from app.core.job import Job, Output, new_id
 from app.core.places import jobs_folder, user_data
 from app.core.recipe import Recipe
 from app.core.store import JobStore
@@ -39,7 +39,7 @@ OUT_OF_MEMORY = Failed(
 
 def job(model: str, preset: str) -> Job:
     target = f"/home/ada/Models/{model}-{preset}.gguf"
-    return Job(new_id(), f"/home/ada/models/{model}", target, Recipe(preset))
+    return Job(new_id(), f"/home/ada/models/{model}", (Output(target, Recipe(preset)),))
 
 
 def fill_store() -> None:
@@ -47,11 +47,12 @@ def fill_store() -> None:
     for preset in ("Q8_0", "Q5_K_M", "Q4_K_M"):
         done = job("Qwen3-8B", preset)
         store.create(done)
-        report = store.folder(done.id) / "report.json"
+        report = store.folder(done.id) / "report-0.json"
         example_report(preset).save(report)
         store.append(done.id, Started(1, "cpu"))
         store.append(done.id, Note("A slice did not fit in memory and was halved."))
-        store.append(done.id, Finished(str(report)))
+        store.append(done.id, ResultDone(0, str(report)))
+        store.append(done.id, Finished())
     failed = job("Mistral-Small-24B", "Q6_K")
     store.create(failed)
     store.append(failed.id, Started(1, "cpu"))

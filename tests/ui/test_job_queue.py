@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from fake_jobs import make_job
 
-from app.core.events import Finished, Started
+from app.core.events import Finished, ResultDone, Started
 from app.core.job import State
 from app.core.lock import FileLock
 from app.core.places import jobs_folder
@@ -169,7 +169,8 @@ def test_that_a_commands_job_is_shown_and_left_to_it(queue, held):
     if not held:
         lock.release()
     else:
-        store.append("a", Finished("report.json"))
+        store.append("a", ResultDone(0, "report.json"))
+        store.append("a", Finished())
     jobs.refresh()
     assert states(jobs) == [FINISHED if held else FAILED]
     lock.release()

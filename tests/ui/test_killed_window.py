@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from checkpoints import write_llama
 
-from app.core.job import Job, State
+from app.core.job import Job, Output, State
 from app.core.places import jobs_folder
 from app.core.recipe import Recipe
 from app.core.store import JobStore
@@ -39,7 +40,7 @@ queue.close()
 def job(tmp_path):
     write_llama(tmp_path / "model", layers=12, hidden=1024, inner=2816)
     target = str(tmp_path / "out.gguf")
-    job = Job("j", str(tmp_path / "model"), target, Recipe("Q4_K_M"), evaluate=False)
+    job = Job("j", str(tmp_path / "model"), (Output(target, Recipe("Q4_K_M")),), evaluate=False)
     JobStore(jobs_folder()).create(job)
     return job
 
@@ -47,7 +48,7 @@ def job(tmp_path):
 @pytest.fixture
 def golden(job, tmp_path):
     (tmp_path / "other").mkdir()
-    whole = Job("w", job.source, str(tmp_path / "whole.gguf"), job.recipe, evaluate=False)
+    whole = replace(job, id="w", outputs=(Output(str(tmp_path / "whole.gguf"), job.recipe),))
     for _ in convert(whole, tmp_path / "other"):
         pass
     return (tmp_path / "whole.gguf").read_bytes()

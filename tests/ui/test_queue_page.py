@@ -171,7 +171,7 @@ def test_that_a_removed_job_comes_back_with_undo(page, qtbot):
 
 def test_that_clearing_keeps_reports_and_drops_failures(page, qtbot):
     store = JobStore(jobs_folder())
-    for name, end in (("good", Finished("r.json")), ("bad", Failed("x", "No."))):
+    for name, end in (("good", Finished()), ("bad", Failed("x", "No."))):
         store.create(make_job(name))
         store.append(name, Started(1, "cpu"))
         store.append(name, end)

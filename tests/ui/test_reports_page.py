@@ -6,7 +6,7 @@ from fake_jobs import make_job
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 
-from app.core.events import Finished, Started
+from app.core.events import Finished, ResultDone, Started
 from app.core.places import jobs_folder
 from app.core.store import JobStore
 from app.ui.pages.reports import ReportsPage
@@ -17,10 +17,11 @@ from app.ui.widgets.samples import marked
 def store_result(name, preset="Q4_K_M", **rest):
     store = JobStore(jobs_folder())
     store.create(make_job(name, preset=preset))
-    report = store.folder(name) / "report.json"
+    report = store.folder(name) / "report-0.json"
     example_report(preset, **rest).save(report)
     store.append(name, Started(1, "cpu"))
-    store.append(name, Finished(str(report)))
+    store.append(name, ResultDone(0, str(report)))
+    store.append(name, Finished())
     return report
 
 

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.places import sample_model
 from app.core.recipe import Recipe
 
@@ -19,7 +19,7 @@ def make_job(sample, tmp_path):
     def make(preset="Q4_K_M", **fields):
         target = fields.pop("target", tmp_path / "out" / f"{preset}.gguf")
         defaults = {"source": str(sample), "threads": 2, "evaluate": False} | fields
-        return Job(id="j", target=str(target), recipe=Recipe(preset), **defaults)
+        return Job(id="j", outputs=(Output(str(target), Recipe(preset)),), **defaults)
 
     return make
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from app.core.errors import AppError, BadModelFile, NotEnoughSpace, Unsupported
-from app.core.events import Finished, Note, Progress, TensorDone
+from app.core.events import Finished, Note, Progress, ResultDone, TensorDone
 from app.core.machine import Cpu, Machine, Space
 from app.core.recipe import Recipe
 from app.core.report import load_report
@@ -34,7 +34,7 @@ def test_that_a_job_ends_in_the_planned_file_and_a_report(make_job, folder):
     plan = find_preset("Q4_K_M")[0].prepare(open_model(Path(job.source))).plan(Recipe("Q4_K_M"))
     assert Path(job.target).stat().st_size == plan.total_bytes
     assert isinstance(events[-1], Finished)
-    report = load_report(Path(events[-1].report))
+    report = load_report(Path(events[-2].report))
     assert report.bytes_after == plan.total_bytes
     assert [row.name for row in report.tensors] == [tensor.name for tensor in plan.tensors]
     assert all(0 <= row.error < 0.1 for row in report.tensors)
@@ -46,7 +46,7 @@ def test_that_a_job_ends_in_the_planned_file_and_a_report(make_job, folder):
 
 def test_that_measuring_tells_the_loss(make_job, folder):
     events = list(convert(make_job("Q8_0", evaluate=True), folder))
-    report = load_report(Path(events[-1].report))
+    report = load_report(Path(events[-2].report))
     assert 0 < report.quality.kl_mean < 0.01
     assert report.quality.perplexity_before < 200
     assert report.quality.same_top > 0.95
@@ -57,7 +57,7 @@ def test_that_measuring_tells_the_loss(make_job, folder):
 def test_that_nothing_has_the_final_name_before_the_end(make_job, folder):
     job = make_job()
     for event in convert(job, folder):
-        if not isinstance(event, Finished):
+        if not isinstance(event, ResultDone | Finished):
             assert not Path(job.target).exists() or is_measuring(event)
 
 
@@ -88,7 +88,7 @@ def test_that_a_job_cut_off_while_measuring_does_not_convert_again(make_job, fol
     again = list(convert(job, folder))
     assert not any(isinstance(event, TensorDone) for event in again)
     assert Path(job.target).stat().st_mtime_ns == before
-    assert load_report(Path(again[-1].report)).quality
+    assert load_report(Path(again[-2].report)).quality
 
 
 def test_that_measuring_can_be_skipped(make_job, folder):
@@ -98,7 +98,7 @@ def test_that_measuring_can_be_skipped(make_job, folder):
         pass
     rest = [events.throw(SkipMeasuring()), *events]
     assert isinstance(rest[0], Note)
-    report = load_report(Path(rest[-1].report))
+    report = load_report(Path(rest[-2].report))
     assert report.quality is None
     assert report.tensors
 
@@ -159,7 +159,7 @@ def test_that_a_broken_weight_is_named(make_job, folder, sample):
 
 def test_that_the_recipe_method_and_versions_are_in_the_report(make_job, folder):
     list(convert(make_job("Q8_0"), folder))
-    report = json.loads((folder / "report.json").read_text())
+    report = json.loads((folder / "report-0.json").read_text())
     assert report["recipe"]["preset"] == "Q8_0"
     assert report["recipe"]["method"] == "nearest"
     assert report["versions"]["torch"] == torch.__version__

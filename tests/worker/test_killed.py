@@ -21,7 +21,7 @@ from app.core.events import (
     TensorDone,
     decode,
 )
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.places import jobs_folder
 from app.core.recipe import Recipe
 from app.core.store import JobStore
@@ -67,12 +67,16 @@ def finish(job, command=WORKER, code=0):
 
 @pytest.fixture
 def job(model, tmp_path):
-    return Job("j", str(model), str(tmp_path / "out.gguf"), Recipe("Q4_K_M"), evaluate=False)
+    return Job(
+        "j", str(model), (Output(str(tmp_path / "out.gguf"), Recipe("Q4_K_M")),), evaluate=False
+    )
 
 
 @pytest.fixture
 def golden(model, tmp_path):
-    whole = Job("w", str(model), str(tmp_path / "whole.gguf"), Recipe("Q4_K_M"), evaluate=False)
+    whole = Job(
+        "w", str(model), (Output(str(tmp_path / "whole.gguf"), Recipe("Q4_K_M")),), evaluate=False
+    )
     finish(whole)
     return (tmp_path / "whole.gguf").read_bytes()
 
@@ -176,7 +180,10 @@ def test_that_a_large_model_takes_little_memory(tmp_path):
     code = "import torch, numba, psutil; print(psutil.Process().memory_info().rss)"
     base = int(subprocess.check_output([sys.executable, "-c", code]))
     job = Job(
-        "m", str(tmp_path / "big"), str(tmp_path / "big.gguf"), Recipe("Q4_K_M"), evaluate=False
+        "m",
+        str(tmp_path / "big"),
+        (Output(str(tmp_path / "big.gguf"), Recipe("Q4_K_M")),),
+        evaluate=False,
     )
     peak = 0
     with started(job) as worker:

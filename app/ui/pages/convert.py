@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.core import words
-from app.core.job import Job, new_id
+from app.core.job import Job, Output, new_id
 from app.core.model import FormatChoice, Inspection
 from app.core.names import result_name
 from app.core.recipe import Recipe
@@ -334,8 +334,7 @@ class ConvertPage(Page):
         return Job(
             id=new_id(),
             source=self.model.path,
-            target=self.target.path,
-            recipe=Recipe(choice.preset, pure=options.pure),
+            outputs=(Output(self.target.path, Recipe(choice.preset, pure=options.pure)),),
             device=options.device,
             threads=options.threads,
             evaluate=options.evaluate,
