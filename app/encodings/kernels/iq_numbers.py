@@ -28,28 +28,26 @@ class Kind(NamedTuple):
     share: float
     """Importance that every weight has, beside |x| / rms of the super-block."""
     starts: NDArray[np.float32]
-    """Scales that a sub-block tries, (n, 3): the factors, to be added up, of the root mean square
-    and of the largest magnitude, both over the largest grid value, and of the best scale so far."""
+    """Scales that a sub-block tries, (n, 2): factors, to be added up, of its root mean square and
+    of its largest magnitude, both over the largest of the values."""
     changes: NDArray[np.float32]
-    """Codes that a sub-block tries: by how much they differ from the nearest."""
+    """Codes that a sub-block tries: the nearest, and how far beyond it towards the wish."""
 
 
-def _kind(lanes: int, unit: float, mean: float, *, even: bool) -> Kind:
-    starts = [
-        (mean, 0, 0),
-        (0, 1, 0),
-        (0, 0, 0.9),
-        (0, 0, 1.1),
-    ]
-    changes = [0, -1, 1]
-    return Kind(lanes, even, unit, 2.0, np.array(starts, np.float32), np.array(changes, np.float32))
+def _table(*rows: tuple[float, ...]) -> NDArray[np.float32]:
+    return np.array(rows, np.float32)
 
+
+# Sub-blocks with an outlier want a scale that reaches it, others a smaller one.
+_IQ2_STARTS = _table((1.65, 0), (2.05, 0), (0, 0.8), (0, 1))
+_IQ3_STARTS = _table((2, 0), (2.45, 0), (0, 0.8), (0, 0.95), (0, 1.05))
+_NEAREST, _NEAREST_TWO = np.array([0], np.float32), np.array([0, 1], np.float32)
 
 KINDS = {
-    "IQ2_XXS": _kind(4, 1 / 8, 1.95, even=True),
-    "IQ2_XS": _kind(2, 1 / 8, 1.95, even=True),
-    "IQ2_S": _kind(2, 1 / 8, 1.95, even=False),
-    "IQ3_XXS": _kind(4, 1 / 4, 2.4, even=True),
-    "IQ3_S": _kind(4, 1.0, 2.3, even=False),
+    "IQ2_XXS": Kind(4, True, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
+    "IQ2_XS": Kind(2, True, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
+    "IQ2_S": Kind(2, False, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
+    "IQ3_XXS": Kind(4, True, 1 / 4, 2.0, _IQ3_STARTS, _NEAREST_TWO),
+    "IQ3_S": Kind(4, False, 1.0, 2.0, _IQ3_STARTS, _NEAREST_TWO),
 }
 """By encoding."""

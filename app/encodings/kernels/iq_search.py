@@ -7,11 +7,11 @@ of minus signs is even. Where it is odd by nature, the weight whose wrong sign c
 flipped: its magnitude counts as negative from then on, and any grid value misses it.
 
 The nearest points under the importances are found exactly (`lattice`), so the search is over scales
-alone. Every sub-block tries a few, guessed from its mean square, its largest weight and the best so
-far, each refitted by least squares to the points it led to. Then d is chosen such that the scales
-wanted are near to scales that can be stored, each by the error that missing it causes. Then each
-sub-block tries the codes around its wish, now with the true error on the grid as stored. At last d
-is fitted once more to all points, and these are looked up again.
+alone, and few are needed. Every sub-block tries some, guessed from its mean square and its largest
+weight, each refitted by least squares to the points it led to. Then d is chosen such that the
+scales wanted are near to scales that can be stored, each by the error that missing it causes. Then
+each sub-block looks up the nearest code, for IQ3 also the one on the other side of its wish. At
+last d is fitted to all points, and these are looked up again.
 
 All 32 groups of eight of a super-block are searched side by side. What belongs to a sub-block is
 kept once for each of its lanes.
@@ -79,6 +79,8 @@ class Scales(NamedTuple):
     """Its sum of importance * value**2."""
     nearest: NDArray[np.float32]
     """The code nearest to the scale that was wanted; codes are kept as 2 c + 1."""
+    side: NDArray[np.float32]
+    """2 where that scale is above the nearest, or else -2."""
     tried: NDArray[np.float32]
     """The code that is being tried."""
     signs: NDArray[np.int32]
@@ -89,6 +91,7 @@ class Scales(NamedTuple):
 def new_scales() -> Scales:
     """Room for the scales of a super-block."""
     return Scales(
+        np.zeros(LANES, np.float32),
         np.zeros(LANES, np.float32),
         np.zeros(LANES, np.float32),
         np.zeros(LANES, np.float32),
@@ -140,44 +143,56 @@ def spread_out(
 
 @part
 def take_signs(kind: Kind, search: Search, scales: Scales, square: np.float32) -> None:
-    """Leave magnitudes in the lanes, flip those that must be, and set the importances."""
+    """Leave magnitudes in the lanes, and set the importances, the signs and what they come to."""
     per_rms = spread(F1 / np.sqrt(square) if square > F0 else F0)
     zero, nothing = spread(F0), spread(np.int32(0))
     for lane in range(0, LANES, 8):
-        signs = odd = victim = nothing
-        cheapest = spread(INFINITE)
+        signs = nothing
         squares = weight = peak = zero
         for i in range(8):
             row = i * LANES + lane
             v = load(search.target, row)
-            bit = spread(np.int32(1 << i))
-            minus = below(v, zero)
-            signs = signs | where(minus, bit, nothing)
-            odd = odd ^ where(minus, spread(np.int32(-1)), nothing)
+            signs = signs | where(below(v, zero), spread(np.int32(1 << i)), nothing)
             v = magnitude(v)
             w = load(search.importance, row) * (spread(np.float32(kind.share)) + v * per_rms)
             store(search.target, row, v)
             store(search.importance, row, w)
-            cost = w * v
-            cheaper = below(cost, cheapest)
-            cheapest = where(cheaper, cost, cheapest)
-            victim = where(cheaper, bit, victim)
-            squares = squares + cost * v
+            squares = squares + w * v * v
             weight = weight + w
             peak = greatest(v, peak)
-        if kind.even:
-            victim = victim & odd
-            signs = signs ^ victim
-            for i in range(8):
-                row = i * LANES + lane
-                v = load(search.target, row)
-                bit = spread(np.int32(1 << i))
-                flipped = below(nothing, victim & bit)
-                store(search.target, row, where(flipped, zero - v, v))
         store(scales.signs, lane, signs)
         mean = shared_sum(kind, squares) / shared_sum(kind, weight)
         store(scales.mean, lane, root(mean))
         store(scales.peak, lane, shared_peak(kind, peak))
+
+
+@part
+def flip_odd(search: Search, scales: Scales) -> None:
+    """Make the number of minus signs even by the flip that costs least.
+
+    A small weight v takes the smallest value t, now with the error (v + t)**2 and not (v - t)**2:
+    4 v t more, t being alike for all.
+    """
+    nothing, one = spread(np.int32(0)), spread(np.int32(1))
+    for lane in range(0, LANES, 8):
+        victim = odd = nothing
+        cheapest = spread(INFINITE)
+        signs = load(scales.signs, lane)
+        for i in range(8):
+            row = i * LANES + lane
+            v, bit = load(search.target, row), spread(np.int32(1 << i))
+            cost = load(search.importance, row) * v
+            cheaper = below(cost, cheapest)
+            cheapest = where(cheaper, cost, cheapest)
+            victim = where(cheaper, bit, victim)
+            odd = odd ^ where(below(nothing, signs & bit), one, nothing)
+        victim = where(below(nothing, odd), victim, nothing)
+        store(scales.signs, lane, signs ^ victim)
+        for i in range(8):
+            row = i * LANES + lane
+            v = load(search.target, row)
+            flipped = below(nothing, victim & spread(np.int32(1 << i)))
+            store(search.target, row, where(flipped, spread(F0) - v, v))
 
 
 @part
@@ -201,8 +216,7 @@ def propose_scales(
     for lane in range(0, LANES, 8):
         mean = spread(start[0]) * load(scales.mean, lane)
         peak = spread(start[1]) * load(scales.peak, lane)
-        best = spread(start[2]) * load(scales.best, lane)
-        store(search.scale, lane, (mean + peak) * top + best)
+        store(search.scale, lane, (mean + peak) * top)
 
 
 @part
@@ -257,10 +271,11 @@ def choose_step(scales: Scales) -> np.float32:
 def d_bits(wanted: np.float32) -> np.int64:
     """The float16 for d, as bits: the nearest, but where float16 has few digits, the one above.
 
-    Codes can make up for a d that is too large, down to a 31st.
+    Codes can make up for a d that is too large, down to a 31st; twice too large a scale is
+    still better than none.
     """
     half: np.int64 = half_bits(wanted)
-    needed = half < NORMAL and half_value(half) < wanted and wanted * REACH > half_value(1)
+    needed = half < NORMAL and half_value(half) < wanted and wanted * F2 * REACH > half_value(1)
     return half + 1 if needed else half
 
 
@@ -269,17 +284,20 @@ def round_scales(scales: Scales, step: np.float32) -> None:
     """Set the codes nearest to the scales wanted, and start over with the scores."""
     inverse = spread(F1 / step if step > F0 else F0)
     for lane in range(0, LANES, 8):
-        store(scales.nearest, lane, codes_for(load(scales.best, lane), inverse))
+        wanted = load(scales.best, lane)
+        code = codes_for(wanted, inverse)
+        further = below(spread(step) * code, wanted)
+        store(scales.nearest, lane, code)
+        store(scales.side, lane, where(further, spread(F2), spread(-F2)))
         store(scales.score, lane, spread(INFINITE))
 
 
 @part
 def propose_codes(change: np.float32, step: np.float32, search: Search, scales: Scales) -> None:
-    """Set the scales of codes that are `change` away from the nearest."""
-    lowest, highest = spread(F1), spread(REACH)
+    """Set the scales of codes that are `change` beyond the nearest, on the side of the wish."""
     for lane in range(0, LANES, 8):
-        code = load(scales.nearest, lane) + spread(F2 * change)
-        code = least(greatest(code, lowest), highest)
+        code = load(scales.nearest, lane) + spread(change) * load(scales.side, lane)
+        code = least(greatest(code, spread(F1)), spread(REACH))
         store(scales.tried, lane, code)
         store(search.scale, lane, spread(step) * code)
 
@@ -307,7 +325,8 @@ def refit(scales: Scales) -> np.float32:
         code = load(scales.best, lane)
         products = products + code * load(scales.products, lane)
         squares = squares + code * code * load(scales.squares, lane)
-    return total(products) / total(squares)
+    fitted: np.float32 = max(total(products), F0) / total(squares)
+    return fitted
 
 
 @part
@@ -339,6 +358,8 @@ def search_block(
     inverse = F1 / largest if SMALLEST < largest < INFINITE else F0
     square = spread_out(weights, importance, inverse, search)
     take_signs(kind, search, scales, square)
+    if kind.even:
+        flip_odd(search, scales)
     for lane in range(0, LANES, 8):
         store(scales.best, lane, spread(F0))
         store(scales.score, lane, spread(-F1))

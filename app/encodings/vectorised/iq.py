@@ -81,7 +81,8 @@ def encode(weight: Tensor, importance: Tensor | None, kind: Kind, grid: Grid) ->
     to_d, to_step = largest / kind.unit, inverse * kind.unit
     halves = _d_of(_choose_step(scale, curvature) * to_d)
     codes, found = _search_codes(target, kind, scale, halves.float() * to_step)
-    refitted = (codes * found.products).sum(-1, True) / (codes**2 * found.squares).sum(-1, True)
+    products = (codes * found.products).sum(-1, keepdim=True).clamp(min=0)
+    refitted = products / (codes**2 * found.squares).sum(-1, keepdim=True)
     halves = torch.where(halves >= NORMAL, (refitted * to_d).half(), halves)
     numbers = target.meet(halves.float() * to_step * codes).numbers
     fields = (codes.to(torch.int32) // 2, signs, numbers.to(torch.int32))
@@ -131,8 +132,8 @@ def _search_scales(target: Target, kind: Kind, top: float) -> tuple[Tensor, Tens
     peak = target.value.abs().view(len(mean), mean.shape[1], -1).amax(-1) / top
     best, curvature = torch.zeros_like(mean), torch.zeros_like(mean)
     score = torch.full_like(mean, -1.0)
-    for of_mean, of_peak, of_best in kind.starts.tolist():
-        found = target.meet(of_mean * mean + of_peak * peak + of_best * best)
+    for of_mean, of_peak in kind.starts.tolist():
+        found = target.meet(of_mean * mean + of_peak * peak)
         products = found.products.clamp(min=0)
         scale = products / found.squares
         better = scale * products > score
@@ -177,7 +178,7 @@ def _d_of(wanted: Tensor) -> Tensor:
     nearest = wanted.half()
     above = (nearest.view(torch.int16) + 1).view(torch.float16)
     coarse = (nearest < NORMAL) & (nearest.float() < wanted)
-    reached = wanted * (2 * LARGEST_CODE + 1) > SMALLEST
+    reached = wanted * 2 * (2 * LARGEST_CODE + 1) > SMALLEST
     return torch.where(coarse & reached, above, nearest)
 
 
@@ -186,11 +187,10 @@ def _search_codes(target: Target, kind: Kind, scale: Tensor, step: Tensor) -> tu
     import torch
 
     nearest = _nearest_codes(scale, step)
+    side = torch.where(step * nearest < scale, 2.0, -2.0)
     codes, best = nearest, target.meet(step * nearest)
-    for change in kind.changes.tolist():
-        if not change:
-            continue
-        tried = (nearest + 2 * change).clamp(1, 2 * LARGEST_CODE + 1)
+    for change in kind.changes.tolist()[1:]:
+        tried = (nearest + change * side).clamp(1, 2 * LARGEST_CODE + 1)
         found = target.meet(step * tried)
         better = found.error < best.error
         codes = torch.where(better, tried, codes)

@@ -50,4 +50,4 @@ class Points:
         by_scale = importance * scale
         rows = torch.cat([by_scale * scale, by_scale * target * -2], -1)
         size = CELLS // len(self.values)
-        return torch.cat([(some @ self.factors).argmin(-1) for some in rows.split(size)])
+        return torch.cat([(some @ self.factors).argmin(-1) for some in torch.split(rows, size)])
