@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from app.core.errors import AppError
 from app.core.model import Fallback, FormatChoice, Inspection, Problem
 from app.core.plan import Plan, PlannedTensor
+from app.core.quality import measured_losses
 from app.encodings import ENCODINGS
+from app.encodings.base import Block
 from app.formats import FORMATS
 from app.formats.base import Conversion, Format, Preset
 from app.models import open_model
@@ -27,14 +30,23 @@ def inspect_model(path: Path) -> Inspection:
 def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
     """Plan every preset for a checkpoint; its weights may still be on the hub."""
     choices: list[FormatChoice] = []
+    losses = measured_losses()
     for form in FORMATS.values():
         prepared: Conversion | Problem
         try:
             prepared = form.prepare(checkpoint)
         except AppError as error:
             prepared = Problem(error.title, error.hint)
-        choices += [_choice(form, preset, prepared) for preset in form.presets]
-    return Inspection(model_facts(checkpoint), tuple(choices))
+        choices += [
+            replace(_choice(form, preset, prepared), loss=losses.get(preset.name))
+            for preset in form.presets
+        ]
+    return Inspection(model_facts(checkpoint), tuple(choices), _types())
+
+
+def _types() -> tuple[str, ...]:
+    blocks = [found for found in ENCODINGS.values() if isinstance(found, Block)]
+    return tuple(block.name for block in sorted(blocks, key=lambda block: -block.bits))
 
 
 def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> FormatChoice:
@@ -61,6 +73,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
         group=preset.group,
         importance_helps=preset.importance_helps,
         needs_importance=preset.needs_importance,
+        featured=preset.featured,
     )
 
 

@@ -77,6 +77,10 @@ class FormatChoice:
     """Whether an importance matrix makes the result better."""
     needs_importance: bool = False
     """Whether the result is of no use without one; sizes are those with one."""
+    featured: bool = False
+    """Whether a short list shows it for its size class."""
+    loss: float | None = None
+    """What it costs a small model: KL divergence in nats; None where nobody has measured it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Inspection:
 
     model: ModelFacts
     choices: tuple[FormatChoice, ...]
+    types: tuple[str, ...] = ()
+    """Encodings that a single tensor can be given, the largest first."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the border between processes."""
@@ -99,7 +105,7 @@ class Inspection:
         """
         try:
             choices = tuple(_choice(row) for row in fields["choices"])
-            return cls(ModelFacts(**fields["model"]), choices)
+            return cls(ModelFacts(**fields["model"]), choices, tuple(fields.get("types", ())))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not an inspection") from error
 

@@ -35,6 +35,8 @@ class Preset:
     """Whether an importance matrix makes the result better."""
     needs_importance: bool = False
     """Whether the result is of no use without one."""
+    featured: bool = False
+    """Whether short lists show it for its size class."""
 
     def recipe(self) -> Recipe:
         """What a person gets who chooses this and nothing else."""

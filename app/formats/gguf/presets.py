@@ -28,7 +28,7 @@ PRESETS = (
     ),
     Preset(
         "Q8_0", "Q8_0", "Half the size of the original, and the difference is hard to measure.",
-        "practically the original", group=NEAR,
+        "practically the original", group=NEAR, featured=True,
     ),
     Preset(
         "Q6_K", "Q6_K", "When there is memory to spare.",
@@ -56,7 +56,8 @@ PRESETS = (
     ),
     Preset(
         "Q4_K_M", "Q4_K", "The best balance of size and quality for most computers.",
-        "small loss, the usual choice", group=USUAL, recommended=True, importance_helps=True,
+        "small loss, the usual choice", group=USUAL, recommended=True, featured=True,
+        importance_helps=True,
     ),
     Preset(
         "Q4_K_S", "Q4_K", "A little smaller than Q4_K_M.",
@@ -84,7 +85,7 @@ PRESETS = (
     ),
     Preset(
         "IQ3_M", "IQ3_S", "The best of the 3-bit kinds for its size.",
-        "visible loss", group=SMALL, importance_helps=True,
+        "visible loss", group=SMALL, featured=True, importance_helps=True,
     ),
     Preset(
         "IQ3_S", "IQ3_S", "As large as Q3_K_S and better; slower on processors.",
@@ -112,7 +113,7 @@ PRESETS = (
     ),
     Preset(
         "IQ2_M", "IQ2_S", "Under 3 bits, and better than Q2_K.",
-        "large loss", group=TINY, importance_helps=True, needs_importance=True,
+        "large loss", group=TINY, featured=True, importance_helps=True, needs_importance=True,
     ),
     Preset(
         "IQ2_S", "IQ2_XS", "A little smaller than IQ2_M.",
