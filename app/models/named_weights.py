@@ -37,7 +37,7 @@ class NamedWeights:
         else:
             description = describe_folder(checkpoint)
         self.description = description
-        self.config = dict(description.config)
+        self.config = dict(description.architecture.text_config(description.config))
         self._stored = description.stored
         self._shapes = {s.name: s.shape for w in description.weights for s in w.sources}
         self._made_into: dict[str, list[Weight]] = {}

@@ -165,6 +165,10 @@ class Architecture(ABC):
         """
         return ()
 
+    def text_config(self, config: Config) -> Config:
+        """The config of a plain text model that computes the same, for transformers."""
+        return config
+
     def is_tied(self, config: Config) -> bool:
         """Whether the output layer is the embedding, used a second time."""
         return flag(config, "tie_word_embeddings", self.defaults["tie_word_embeddings"])
@@ -229,7 +233,9 @@ def text_part(config: Config) -> Config:
     inner = config.get("text_config") or config.get("llm_config")
     if not isinstance(inner, Mapping):
         return config
-    outer = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
+    outer = {
+        key: value for key, value in config.items() if key not in {"text_config", "llm_config"}
+    }
     return {**outer, **inner, "architectures": config.get("architectures", [])}
 
 

@@ -16,8 +16,8 @@ class Qwen2(Decoder):
 
     title = "Qwen2"
     gguf = "qwen2"
-    model_types = ("qwen2",)
-    classes = ("Qwen2ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2",)
+    classes: ClassVar[tuple[str, ...]] = ("Qwen2ForCausalLM",)
     biased = QKV
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 32,

@@ -16,8 +16,8 @@ class Qwen3(Decoder):
 
     title = "Qwen3"
     gguf = "qwen3"
-    model_types = ("qwen3",)
-    classes = ("Qwen3ForCausalLM",)
+    model_types: ClassVar[tuple[str, ...]] = ("qwen3",)
+    classes: ClassVar[tuple[str, ...]] = ("Qwen3ForCausalLM",)
     head_norms = True
     defaults: ClassVar[Config] = {
         "num_key_value_heads": 32,
