@@ -9,7 +9,7 @@ from app.encodings.lattice_block import LatticeBlock
 
 
 class IQ3XXS(LatticeBlock):
-    """3 bits a weight: a third of the error of IQ2_XXS for half as much memory again."""
+    """3 bits a weight: about half the error of IQ2_XXS for half as much memory again."""
 
     name: ClassVar[str] = "IQ3_XXS"
     ggml_id: ClassVar[int] = 18

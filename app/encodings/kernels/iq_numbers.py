@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 LARGEST_CODE = 15
 """A sub-block's scale is d * unit * (2 c + 1) with a code c of 4 bits."""
+SHARE = 2.0
+"""Importance that every weight has, beside |x| / rms of the super-block. With more, plain error
+falls further, and error weighted by magnitude rises to ggml's."""
 STEPS = 12
 """Values of d that are tried,"""
 FEWEST, MOST = 26.0, 38.0
@@ -25,8 +28,7 @@ class Kind(NamedTuple):
     even: bool
     """Whether the number of minus signs in a group of eight is even."""
     unit: float
-    share: float
-    """Importance that every weight has, beside |x| / rms of the super-block."""
+    """What d * (2 c + 1) is multiplied by."""
     starts: NDArray[np.float32]
     """Scales that a sub-block tries, (n, 2): factors, to be added up, of its root mean square and
     of its largest magnitude, both over the largest of the values."""
@@ -44,10 +46,10 @@ _IQ3_STARTS = _table((2, 0), (2.45, 0), (0, 0.8), (0, 0.95), (0, 1.05))
 _NEAREST, _NEAREST_TWO = np.array([0], np.float32), np.array([0, 1], np.float32)
 
 KINDS = {
-    "IQ2_XXS": Kind(4, True, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
-    "IQ2_XS": Kind(2, True, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
-    "IQ2_S": Kind(2, False, 1 / 8, 2.0, _IQ2_STARTS, _NEAREST),
-    "IQ3_XXS": Kind(4, True, 1 / 4, 2.0, _IQ3_STARTS, _NEAREST_TWO),
-    "IQ3_S": Kind(4, False, 1.0, 2.0, _IQ3_STARTS, _NEAREST_TWO),
+    "IQ2_XXS": Kind(4, True, 1 / 8, _IQ2_STARTS, _NEAREST),
+    "IQ2_XS": Kind(2, True, 1 / 8, _IQ2_STARTS, _NEAREST),
+    "IQ2_S": Kind(2, False, 1 / 8, _IQ2_STARTS, _NEAREST),
+    "IQ3_XXS": Kind(4, True, 1 / 4, _IQ3_STARTS, _NEAREST_TWO),
+    "IQ3_S": Kind(4, False, 1.0, _IQ3_STARTS, _NEAREST_TWO),
 }
 """By encoding."""

@@ -59,6 +59,7 @@ NORMAL = 0x0400
 """Bits of the smallest normal float16; below it, d is too coarse to be fitted."""
 SMALLEST = np.float32(1e-37)
 """Weights below it count as zero."""
+SHARE = np.float32(iq_numbers.SHARE)
 FEWEST, MOST = np.float32(iq_numbers.FEWEST), np.float32(iq_numbers.MOST)
 
 
@@ -154,7 +155,7 @@ def take_signs(kind: Kind, search: Search, scales: Scales, square: np.float32) -
             v = load(search.target, row)
             signs = signs | where(below(v, zero), spread(np.int32(1 << i)), nothing)
             v = magnitude(v)
-            w = load(search.importance, row) * (spread(np.float32(kind.share)) + v * per_rms)
+            w = load(search.importance, row) * (spread(SHARE) + v * per_rms)
             store(search.target, row, v)
             store(search.importance, row, w)
             squares = squares + w * v * v
@@ -366,7 +367,7 @@ def search_block(
     to_d, to_step = largest / np.float32(kind.unit), inverse * np.float32(kind.unit)
     starts, trials = kind.starts.shape[0], kind.starts.shape[0] + kind.changes.size
     half, step = np.int64(0), F0
-    for trial in range(trials + 1):
+    for trial in range(trials + 1):  # one loop: `find` is long, and is compiled where it stands
         if trial == starts:
             half = d_bits(choose_step(scales) * to_d)
             step = half_value(half) * to_step

@@ -1,6 +1,6 @@
-"""The nearest point of a grid, found exactly: what the lattice encodings (IQ1, IQ2, IQ3) share.
+"""The nearest point of a grid, found exactly; for IQ2 and IQ3.
 
-Such an encoding stores a group of weights as the number of a grid point, one of 256 to 2048 that
+Such an encoding stores a group of weights as the number of a grid point, one of 256 to 1024 that
 are a small part of all combinations of levels. Which point has the least weighted squared error
 does not need lists of neighbours: a point's error is the sum of the errors of its two halves, and
 of a half there are only 81 (four coordinates of three levels) or 64 (two of eight). So the errors
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 part = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compiles what only other kernels call, in a third less time. Python cannot call it: it crashes."""
+"""Compiles what only other kernels call, in a third less time. Called by Python, it would crash."""
 
 LANES = 32
 """Groups side by side: four vectors, or all groups of eight of a super-block."""

@@ -107,8 +107,6 @@ for _symbol in ("add", "sub", "mul"):
 _lower(operator.truediv, FloatVector, "fdiv", flags=FUSED)
 for _symbol in ("and_", "or_", "xor"):
     _lower(getattr(operator, _symbol), IntVector, _symbol)
-_lower(operator.xor, Mask, "xor")
-_lower(operator.and_, Mask, "and_")
 
 
 def _kind_of(element: Any) -> Vector:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.encodings.kernels.iq_numbers import FEWEST, LARGEST_CODE, MOST, STEPS
+from app.encodings.kernels.iq_numbers import FEWEST, LARGEST_CODE, MOST, SHARE, STEPS
 from app.encodings.vectorised.halves import from_bytes, to_bytes
 from app.encodings.vectorised.iq_bytes import pack, unpack
 from app.encodings.vectorised.lattice import Points
@@ -110,7 +110,7 @@ def _take_signs(value: Tensor, columns: Tensor, kind: Kind) -> tuple[Tensor, Ten
     rms = value.square().mean((1, 2), keepdim=True).sqrt()
     minus = value < 0
     value = value.abs()
-    importance = columns * (kind.share + value * torch.where(rms > 0, 1 / rms, 0.0))
+    importance = columns * (SHARE + value * torch.where(rms > 0, 1 / rms, 0.0))
     if kind.even:
         victim = (importance * value).argmin(-1, keepdim=True)
         odd = minus.sum(-1, keepdim=True) % 2 == 1
