@@ -26,6 +26,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 14)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 APP, EVERYTHING = "window,nvidia,sentencepiece", "dev"
+_MOST_WORKERS = 4  # each takes half a gigabyte
 CHECKS = {
     "ruff check": ("-m", "ruff", "check", "."),
     "ruff format": ("-m", "ruff", "format", "--check", "."),
@@ -74,7 +75,9 @@ def test(arguments: list[str]) -> int:
         if code:
             return code
     print("\n== pytest", flush=True)
-    return run("-m", "pytest", *arguments, within=ROOT)
+    # A file's tests stay together: they share what takes long to make.
+    workers = ("-n", str(min(os.cpu_count() or 1, _MOST_WORKERS)), "--dist", "loadfile")
+    return run("-m", "pytest", *workers, *arguments, within=ROOT)
 
 
 def run(*arguments: str, within: Path | None = None) -> int:

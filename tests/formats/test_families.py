@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import llama_cpp
@@ -80,3 +81,23 @@ def test_that_a_small_file_of_a_family_runs_in_llama_cpp(family, preset, tmp_pat
     found = llama_cpp.logits(tmp_path / "small.gguf", TOKENS)
     assert np.isfinite(found).all()
     assert np.corrcoef(found.ravel(), transformers_logits(model).ravel())[0, 1] > 0.8
+
+
+def test_that_minicpm_is_llama_with_the_multipliers_that_granite_has(tmp_path):
+    """transformers has no MiniCPM; its multipliers are Granite's by other names."""
+    layers, hidden, head = 4, 256, 32
+    multipliers = {
+        "embedding_multiplier": 12.0,
+        "residual_multiplier": 1.4 / layers**0.5,
+        "logits_scaling": hidden / 128,
+        "attention_multiplier": head**-0.5,
+    }
+    model = random_model(tmp_path, model_type="granite", **multipliers)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config = {key: value for key, value in config.items() if key not in multipliers}
+    config |= {"model_type": "minicpm", "architectures": ["MiniCPMForCausalLM"]}
+    config |= {"scale_emb": 12.0, "scale_depth": 1.4, "dim_model_base": 128}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    convert(tmp_path, tmp_path / "f32.gguf", Recipe("F32"))
+    found = llama_cpp.logits(tmp_path / "f32.gguf", TOKENS)
+    assert relative_error(found, transformers_logits(model)) < 1e-5
