@@ -28,11 +28,17 @@ LIBRARIES = ("libggml-base", "libggml", "libllama")
 _NEXT = "--- the next dry run\n"
 
 
-def logits(model: Path, tokens: list[int]) -> np.ndarray:
-    """Logits of every position, (tokens, vocabulary), float32."""
+def logits(model: Path, tokens: list[int], adapter: Path | None = None) -> np.ndarray:
+    """Logits of every position, (tokens, vocabulary), float32; with a GGUF adapter in use."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "logits.npy"
-        _call("logits", model=str(model), tokens=tokens, result=str(result))
+        _call(
+            "logits",
+            model=str(model),
+            tokens=tokens,
+            result=str(result),
+            adapter=str(adapter or ""),
+        )
         return np.load(result)
 
 
@@ -145,7 +151,7 @@ def _open(llama: ctypes.CDLL, path: str) -> ctypes.c_void_p:
     return ctypes.c_void_p(model)
 
 
-def _logits(model: str, tokens: list[int], result: str) -> None:
+def _logits(model: str, tokens: list[int], result: str, adapter: str) -> None:
     llama = _load()
     opened = _open(llama, model)
     params = llama.llama_context_default_params()
@@ -155,6 +161,8 @@ def _logits(model: str, tokens: list[int], result: str) -> None:
     params.set(26, 0, default=1)  # keys and values of the cache: F32 instead of F16
     params.set(27, 0, default=1)
     context = ctypes.c_void_p(llama.llama_init_from_model(opened, params))
+    if adapter:
+        _use_adapter(llama, opened, context, adapter)
     vocabulary = ctypes.c_void_p(llama.llama_model_get_vocab(opened))
     width = llama.llama_vocab_n_tokens(vocabulary)
     batch = llama.llama_batch_init(len(tokens), 0, 1)
@@ -166,6 +174,18 @@ def _logits(model: str, tokens: list[int], result: str) -> None:
         for position in range(len(tokens))
     ]
     np.save(result, np.stack(rows))
+
+
+def _use_adapter(
+    llama: ctypes.CDLL, model: ctypes.c_void_p, context: ctypes.c_void_p, path: str
+) -> None:
+    llama.llama_adapter_lora_init.restype = ctypes.c_void_p
+    loaded = llama.llama_adapter_lora_init(model, path.encode())
+    if not loaded:
+        raise SystemExit(f"the adapter {path} was refused")
+    adapters, scales = (ctypes.c_void_p * 1)(loaded), (ctypes.c_float * 1)(1)
+    if llama.llama_set_adapters_lora(context, adapters, ctypes.c_size_t(1), scales) != 0:
+        raise SystemExit("llama_set_adapters_lora failed")
 
 
 def _fill(batch: _Batch, tokens: list[int]) -> None:
