@@ -1,6 +1,7 @@
 """Importance matrices that were computed before, so that another result of a model starts at once.
 
-Files of llama.cpp's format in the user's data folder, named after what they were computed from.
+Files of llama.cpp's format in the user's data folder, named after what they were computed from;
+and beside them the state of computations that were cut off.
 The ones used longest ago make room for new ones.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 from pathlib import Path
 
+from app.calibration.checkpoint import LayerCheckpoint
 from app.core.errors import BadModelFile
 from app.core.places import user_data
 from app.formats.gguf.imatrix import ImportanceMatrix, read_imatrix
@@ -47,6 +49,10 @@ class ImportanceCache:
         matrix.save(self._path(key))
         self._make_room()
 
+    def unfinished(self, key: str) -> LayerCheckpoint:
+        """Where a computation that may be cut off keeps its state."""
+        return LayerCheckpoint(self.folder / f"{key}.layers")
+
     def clear(self) -> int:
         """Forget everything; how many bytes that freed."""
         files = self._files()
@@ -60,7 +66,7 @@ class ImportanceCache:
 
     def _files(self) -> list[Path]:
         """The newest first."""
-        found = self.folder.glob("*.gguf") if self.folder.is_dir() else ()
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def _make_room(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from app.calibration.checkpoint import LayerCheckpoint
 from app.calibration.collectors import Collected, Collector, Statistic
 from app.calibration.multiplications import watching
 from app.core.errors import BadModelFile, Unsupported
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 
 def collect(
-    source: WeightSource, windows: Tensor, collector: Collector, place: Place
+    source: WeightSource,
+    windows: Tensor,
+    collector: Collector,
+    place: Place,
+    checkpoint: LayerCheckpoint | None = None,
 ) -> Generator[Step, None, Collected]:
     """Collect a statistic of the inputs of every matrix of a model.
 
@@ -31,9 +36,12 @@ def collect(
         windows: Token ids, (windows, length), int64, on the host.
         collector: What to keep.
         place: Where to compute.
+        checkpoint: Where the state is kept, for a run that is cut off; of this model and these
+            windows.
 
     Yields:
-        A step after each slice of windows; closing the generator drops everything.
+        A step after each slice of windows; closing the generator drops what is behind the last
+        checkpoint.
 
     Returns:
         Statistics by the names of `source`'s tensors. Matrices of a tensor are counted where it
@@ -51,15 +59,17 @@ def collect(
         )
     stream = Stream(skeleton, source, windows, place)
     total = (skeleton.layers + 1) * len(windows)
-    found = Collected(collector)
-    done = 0
-    for index in range(skeleton.layers):
+    first, found = _resumed(checkpoint, collector, stream)
+    done = first * len(windows)
+    for index in range(first, skeleton.layers):
         observer = _Observer(collector)
         for count in stream.advance(index, observer):
             done += count
             yield Step(done, total, f"layer {index + 1} of {skeleton.layers}")
         _check_finite(stream.hidden, index)
         found.merge(_stored(skeleton, source, observer.kept, skeleton.layer_prefix(index)))
+        if checkpoint:
+            checkpoint.save(index + 1, stream.hidden, found)
     with closing(_head(skeleton, source, stream.hidden, collector, place)) as rest:
         head = Collected(collector)
         for count, statistic in rest:
@@ -68,6 +78,20 @@ def collect(
             yield Step(done, total, "output")
     found.merge(_stored(skeleton, source, head))
     return found
+
+
+def _resumed(
+    checkpoint: LayerCheckpoint | None, collector: Collector, stream: Stream
+) -> tuple[int, Collected]:
+    """Put `stream` where an earlier run was cut off; layers that are done, and what they gave."""
+    kept = checkpoint.load(collector) if checkpoint else None
+    if kept is None:
+        return 0, Collected(collector)
+    layers, hidden, found = kept
+    if hidden.shape != stream.hidden.shape or hidden.dtype != stream.hidden.dtype:
+        return 0, Collected(collector)
+    stream.hidden = hidden
+    return layers, found
 
 
 class _Observer:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from app.calibration.cache import ImportanceCache, cache_key
 from app.calibration.chats import ChatTemplate
+from app.calibration.checkpoint import LayerCheckpoint
 from app.calibration.collectors import Collected, Statistic, SumOfSquares
 from app.calibration.engine import collect
 from app.calibration.text import (
@@ -52,7 +53,7 @@ def importance_of(
     Memory: one decoder layer in float32, and the hidden states of all windows on the host.
 
     Yields:
-        How far it has come; closing the generator drops everything.
+        How far it has come. What is cut off goes on, the next time, at the last layers kept.
 
     Raises:
         Unsupported: The model cannot be run here, or the text is too short.
@@ -66,15 +67,24 @@ def importance_of(
     cache = ImportanceCache()
     matrix = None if options.fresh else cache.find(key)
     if matrix is None:
-        matrix = yield from _computed(source, checkpoint, text, options.chunks, place)
+        unfinished = cache.unfinished(key)
+        if options.fresh:
+            unfinished.forget()
+        matrix = yield from _computed(source, checkpoint, text, options.chunks, place, unfinished)
         cache.keep(key, matrix)
+        unfinished.forget()
     if matrix.gaps():
         yield Note(matrix.gaps())
     return matrix
 
 
 def _computed(
-    source: NamedWeights, checkpoint: Checkpoint, text: Path, chunks: int, place: Place
+    source: NamedWeights,
+    checkpoint: Checkpoint,
+    text: Path,
+    chunks: int,
+    place: Place,
+    unfinished: LayerCheckpoint,
 ) -> Generator[Progress | Note, None, ImportanceMatrix]:
     try:
         windows = cut_calibration_windows(
@@ -86,7 +96,7 @@ def _computed(
         )
         if windows.note:
             yield Note(windows.note)
-        found = yield from _collected(source, windows, place)
+        found = yield from _collected(source, windows, place, unfinished)
     except Unsupported as error:
         hint = _INSTEAD if "quality" in error.hint else error.hint
         raise Unsupported(error.title, hint, error.details) from error
@@ -95,9 +105,10 @@ def _computed(
 
 
 def _collected(
-    source: NamedWeights, windows: CalibrationWindows, place: Place
+    source: NamedWeights, windows: CalibrationWindows, place: Place, unfinished: LayerCheckpoint
 ) -> Generator[Progress | Note, None, Collected]:
-    with closing(collect(source, windows.tokens, SumOfSquares(), place)) as steps:
+    passing = collect(source, windows.tokens, SumOfSquares(), place, unfinished)
+    with closing(passing) as steps:
         while True:
             try:
                 step = next(steps)

@@ -5,6 +5,7 @@ import torch
 from checkpoint_models import HYBRID, MIXTURES, CheckpointSource, random_family
 from random_models import drain
 
+from app.calibration.checkpoint import LayerCheckpoint
 from app.calibration.collectors import Collected, Collector, Statistic, SumOfSquares
 from app.calibration.engine import collect
 from app.calibration.multiplications import watching
@@ -224,6 +225,43 @@ def test_that_closing_stops_between_slices_of_a_layer(tokens):
     first = next(steps)
     assert (first.done, first.total) == (3, 9)
     steps.close()
+
+
+def test_that_a_run_that_was_cut_off_goes_on_behind_its_last_layer(tokens, tmp_path):
+    model = random_family("llama")
+    kept = LayerCheckpoint(tmp_path / "kept.layers", seconds=0)
+    running = collect(CheckpointSource(model), tokens, SumOfSquares(), Place(), kept)
+    begun = next(running)
+    while "layer 2" not in next(running).item:
+        pass
+    running.close()
+    steps, again = drain(collect(CheckpointSource(model), tokens, SumOfSquares(), Place(), kept))
+    assert begun.item.startswith("layer 1 ")
+    assert steps[0].item.startswith("layer 2 ")
+    assert steps[-1].done == steps[-1].total
+    whole = collected(model, tokens)
+    assert set(again.names()) == set(whole.names())
+    for name in whole.names():
+        for (_, one), (_, other) in zip(again.of(name), whole.of(name), strict=True):
+            assert one.tokens == other.tokens
+            assert one.value.equal(other.value)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no state", b"\xff" * 64])
+def test_that_a_damaged_state_is_not_used(damage, tokens, tmp_path):
+    path = tmp_path / "kept.layers"
+    path.write_bytes(damage)
+    source, kept = CheckpointSource(random_family("llama")), LayerCheckpoint(path, seconds=0)
+    steps, _ = drain(collect(source, tokens, SumOfSquares(), Place(), kept))
+    assert steps[0].item.startswith("layer 1 ")
+    kept.forget()
+    assert not list(tmp_path.iterdir())
+
+
+def test_that_state_is_not_kept_all_the_time(tokens, tmp_path):
+    source, kept = CheckpointSource(random_family("llama")), LayerCheckpoint(tmp_path / "kept")
+    drain(collect(source, tokens, SumOfSquares(), Place(), kept))
+    assert not list(tmp_path.iterdir())
 
 
 def test_that_a_damaged_model_is_named_instead_of_giving_no_numbers(tokens):

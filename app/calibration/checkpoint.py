@@ -1,0 +1,78 @@
+"""How far a calibration has come, on disk, so that one that was cut off goes on there.
+
+Kept after whole layers, at most once in a while: the hidden states of all windows may take
+gigabytes. A file that cannot be read counts as none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.calibration.collectors import Collected, Collector, Statistic
+from app.core.files import free_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SECONDS = 120.0
+"""Work that may be lost."""
+_KEPT_FREE = 2_000_000_000
+"""Bytes on the disk that are left to others."""
+
+
+@dataclass(slots=True)
+class LayerCheckpoint:
+    """The file of one calibration."""
+
+    path: Path
+    seconds: float = _SECONDS
+    _saved: float = field(default_factory=time.monotonic, init=False)
+
+    def load(self, collector: Collector) -> tuple[int, Tensor, Collected] | None:
+        """Layers that are done, their hidden states, and what was collected until then."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, "pt") as file:
+                facts = json.loads((file.metadata() or {})["facts"])
+                found = Collected(collector)
+                for number, (name, matrix, tokens) in enumerate(facts["statistics"]):
+                    found.add(name, matrix, Statistic(tokens, file.get_tensor(str(number))))
+                return facts["layers"], file.get_tensor("hidden"), found
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+            return None
+
+    def save(self, layers: int, hidden: Tensor, found: Collected) -> None:
+        """Keep the state behind `layers` layers, if the last one is old and there is room."""
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        if time.monotonic() - self._saved < self.seconds:
+            return
+        statistics = [(name, *item) for name in found.names() for item in found.of(name)]
+        tensors = {str(number): known.value for number, (_, _, known) in enumerate(statistics)}
+        tensors["hidden"] = hidden
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if sum(tensor.nbytes for tensor in tensors.values()) + _KEPT_FREE > free_bytes(self.path):
+            return
+        listed = [(name, matrix, known.tokens) for name, matrix, known in statistics]
+        facts = json.dumps({"layers": layers, "statistics": listed})
+        unfinished = self.path.with_suffix(".new")
+        try:
+            save_file(tensors, unfinished, metadata={"facts": facts})
+            unfinished.replace(self.path)
+        except (OSError, SafetensorError):  # a full disk costs the resumption, not the job
+            unfinished.unlink(missing_ok=True)
+        self._saved = time.monotonic()
+
+    def forget(self) -> None:
+        """Delete the file: the calibration is complete."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
