@@ -19,6 +19,9 @@ _MAX_DEPTH = 64
 _MAX_CONTAINERS = 1_000_000
 _MAX_VALUES = 5_000_000
 
+_LARGEST = 3e38
+"""Files and devices keep such numbers in single precision."""
+
 _AGAIN = "Download the file again."
 
 
@@ -116,7 +119,7 @@ def number(
         BadModelFile: The field is absent or no finite number.
     """
     value = _field(config, key, default, file)
-    if type(value) not in {int, float} or not -1e300 < value < 1e300 or math.isnan(value):
+    if type(value) not in {int, float} or not -_LARGEST < value < _LARGEST or math.isnan(value):
         raise _wrong(file, key, "a number", value)
     return float(value)
 
@@ -173,6 +176,20 @@ def items(
     if not isinstance(value, list | tuple):
         raise _wrong(file, key, "a list", value)
     return value
+
+
+def numbers(
+    config: Mapping[str, Any], key: str, count: int, default: float, *, file: str = "config.json"
+) -> tuple[float, ...]:
+    """A field that lists `count` numbers; see `whole_number`.
+
+    Raises:
+        BadModelFile: The field is no list of so many finite numbers.
+    """
+    values = items(config, key, [default] * count, file=file)
+    if len(values) != count:
+        raise _wrong(file, key, f"a list of {count} numbers", values)
+    return tuple(number({key: value}, key, file=file) for value in values)
 
 
 def section(

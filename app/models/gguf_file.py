@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -33,14 +33,18 @@ class GgufFile(Checkpoint):
     header: GgufHeader
     """Of the file; of the first part where there are several."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, parts: Sequence[Path] = ()) -> None:
         """Read the header of every part.
+
+        Args:
+            path: The file, or any part.
+            parts: Where its parts are in truth, while they do not have their names yet.
 
         Raises:
             BadModelFile: The file is damaged, or a part is missing.
             Unsupported: It is of a version that is not supported.
         """
-        parts = _parts(path)
+        parts = parts or _parts(path)
         self.path = parts[0]
         self.files = parts
         self.config: Mapping[str, Any] = {}

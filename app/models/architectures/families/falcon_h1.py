@@ -11,7 +11,7 @@ from app.models.architectures.base import OUTPUT, Config, Dimensions, Weight
 from app.models.architectures.decoder import Decoder
 from app.models.architectures.mamba import Mamba, scaled
 from app.models.architectures.reordering import RowsScaled
-from app.models.config import items, number
+from app.models.config import number, numbers
 
 
 class FalconH1(Decoder):
@@ -59,7 +59,7 @@ class FalconH1(Decoder):
             stored = f"{hf}self_attn.{matrix}.weight"
             yield Weight.of(f"{gguf}{name}.weight", stored, rows, row, change=scaled(factor))
         yield from self._mamba(layer, size, config)
-        gate, down = items(config, "mlp_multipliers", (1.0, 1.0))
+        gate, down = numbers(config, "mlp_multipliers", 2, 1.0)
         for name, rows, row, factor in (
             ("gate", size.inner, hidden, gate),
             ("up", size.inner, hidden, 1.0),
@@ -76,7 +76,7 @@ class FalconH1(Decoder):
             end += rows
             ends.append(end)
         into = _times(config, "ssm_in")
-        factors = [into * factor for factor in items(config, "ssm_multipliers", (1.0,) * 5)]
+        factors = [into * factor for factor in numbers(config, "ssm_multipliers", 5, 1.0)]
         change = RowsScaled(tuple(zip(ends, factors, strict=True)))
         out_of = scaled(_times(config, "ssm_out"))
         hf = f"model.layers.{layer}.mamba."

@@ -57,8 +57,9 @@ class Gemma3(Gemma):
             "attention.sliding_window": count(config, "sliding_window", 4096),
             "rope.freq_base_swa": _local_theta(config),
         }
-        cap = config.get("final_logit_softcapping")
-        return {**entries, "final_logit_softcapping": float(cap)} if cap else entries
+        if config.get("final_logit_softcapping") is not None:
+            entries["final_logit_softcapping"] = number(config, "final_logit_softcapping")
+        return entries
 
     def check(self, config: Config, size: Dimensions) -> None:
         """Refuse attention that llama.cpp does not compute.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 from typing_extensions import override
@@ -68,8 +68,9 @@ class GptOss(Decoder):
     def rope(self, config: Config) -> Rope:
         given = config.get("rope_parameters") or config.get("rope_scaling") or {}
         # llama.cpp rounds the ends of YaRN's ramp to whole dimensions; gpt-oss does not.
-        known = {key: value for key, value in given.items() if key != "truncate"}
-        return super().rope({**config, "rope_parameters": known})
+        if isinstance(given, Mapping):
+            given = {key: value for key, value in given.items() if key != "truncate"}
+        return super().rope({**config, "rope_parameters": given})
 
     @override
     def metadata(self, config: Config) -> dict[str, Any]:

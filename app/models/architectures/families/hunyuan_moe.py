@@ -10,6 +10,7 @@ from typing_extensions import override
 from app.core.errors import Unsupported
 from app.models.architectures.base import Config, Dimensions, Weight
 from app.models.architectures.families.hunyuan import Hunyuan
+from app.models.architectures.hyperparameters import count
 from app.models.architectures.mixture import (
     experts,
     mixture_dimensions,
@@ -28,10 +29,8 @@ class HunyuanMoe(Hunyuan):
 
     @override
     def dimensions(self, config: Config) -> Dimensions:
-        plain = {key: _only(config, key) for key in ("moe_topk", "num_shared_expert")}
         # transformers builds experts of the width of the dense part.
-        size = super().dimensions(config)
-        return mixture_dimensions(size, {**config, **plain}, "intermediate_size")
+        return mixture_dimensions(super().dimensions(config), _plain(config), "intermediate_size")
 
     @override
     def feed_forward(
@@ -49,13 +48,18 @@ class HunyuanMoe(Hunyuan):
         return {
             **super().metadata(config),
             **mixture_metadata(size),
-            "expert_shared_count": _only(config, "num_shared_expert"),
+            "expert_shared_count": count(_plain(config), "num_shared_expert", 1),
             "expert_shared_feed_forward_length": _shared(config, size),
         }
 
 
 def _shared(config: Config, size: Dimensions) -> int:
-    return int(_only(config, "num_shared_expert")) * size.inner
+    return count(_plain(config), "num_shared_expert", 1) * size.inner
+
+
+def _plain(config: Config) -> Config:
+    """The config with one number where it lists the same one for every layer."""
+    return {**config, **{key: _only(config, key) for key in ("moe_topk", "num_shared_expert")}}
 
 
 def _only(config: Config, key: str) -> Any:

@@ -11,6 +11,7 @@ from app.core.errors import Unsupported
 from app.models.architectures.base import Config, Dimensions, Weight
 from app.models.architectures.decoder import Decoder
 from app.models.architectures.mixture import experts, mixture_dimensions, mixture_metadata
+from app.models.config import number
 
 
 class Olmoe(Decoder):
@@ -58,5 +59,5 @@ class Olmoe(Decoder):
         entries = {**super().metadata(config), **mixture_metadata(size)}
         del entries["expert_feed_forward_length"]  # llama.cpp takes feed_forward_length here
         if config.get("clip_qkv") is not None:
-            entries["attention.clamp_kqv"] = float(config["clip_qkv"])
+            entries["attention.clamp_kqv"] = number(config, "clip_qkv")
         return entries

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from app.models.architectures.base import Config, Dimensions, Weight
 from app.models.architectures.decoder import Decoder
+from app.models.architectures.hyperparameters import count
 from app.models.architectures.window import window_note
 
 
@@ -46,8 +47,9 @@ class Phi3(Decoder):
     def metadata(self, config: Config) -> dict[str, Any]:
         entries = super().metadata(config)
         # Zero tells Phi 4 from the models before it, whose window llama.cpp does not apply.
-        entries["attention.sliding_window"] = config.get("sliding_window") or 0
-        original = config.get("original_max_position_embeddings", entries["context_length"])
+        entries["attention.sliding_window"] = count(config, "sliding_window", 0, least=0)
+        context = entries["context_length"]
+        original = count(config, "original_max_position_embeddings", context)
         entries.setdefault("rope.scaling.original_context_length", original)
         return entries
 
