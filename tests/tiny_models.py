@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from app.core.places import sample_model
-from app.core.plan import Plan
+from app.core.plan import Plan, PlannedTensor
 from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.formats import FORMATS
 from app.formats.base import Conversion
 from app.formats.gguf.header import Metadata, TensorEntry, encode_header, padded
+from app.formats.gguf.imatrix import ImportanceMatrix
 from app.models.architectures import find_architecture
 from app.models.gguf_file import GgufFile
 from app.models.gguf_header import GgufValue
@@ -169,22 +171,35 @@ def bare_model(folder: Path, vocabulary: int) -> None:
     )
 
 
-def convert(source: Path, target: Path, recipe: Recipe) -> Plan:
-    """Write `target` in one go, tensor by tensor."""
+def convert(
+    source: Path, target: Path, recipe: Recipe, matrix: ImportanceMatrix | None = None
+) -> Plan:
+    """Write `target` in one go, tensor by tensor, weighing errors by `matrix` if there is one."""
     conversion = FORMATS["gguf"].prepare(open_model(source))
     plan = conversion.plan(recipe)
-    write(conversion, plan, target)
+    write(conversion, plan, target, matrix)
     return plan
 
 
-def write(conversion: Conversion, plan: Plan, target: Path) -> None:
-    with target.open("wb") as file:
+def write(
+    conversion: Conversion, plan: Plan, target: Path, matrix: ImportanceMatrix | None = None
+) -> None:
+    def encode(tensor: PlannedTensor) -> bytes:
+        """One matrix after the other: a stack of experts has importances for each."""
+        rows = tensor.shape[-2] if len(tensor.shape) > 1 else 1
+        encoded = b""
+        for number, start in enumerate(range(0, tensor.weights // tensor.shape[-1], rows)):
+            weight = conversion.rows(tensor, start, start + rows)
+            columns = matrix.columns(tensor.name, number, tensor.shape[-1]) if matrix else None
+            blocks = ENCODINGS[tensor.encoding].encode(weight, columns)["blocks"]
+            encoded += blocks.numpy().tobytes()
+        return encoded
+
+    with target.open("wb") as file, ThreadPoolExecutor() as pool:
         file.write(plan.header)
-        for tensor in plan.tensors:
-            rows = tensor.weights // tensor.shape[-1]
-            encoded = ENCODINGS[tensor.encoding].encode(conversion.rows(tensor, 0, rows))
+        for tensor, encoded in zip(plan.tensors, pool.map(encode, plan.tensors), strict=True):
             file.seek(tensor.offset)
-            file.write(encoded["blocks"].numpy().tobytes())
+            file.write(encoded)
         file.truncate(plan.total_bytes)
 
 
