@@ -31,6 +31,10 @@ class ImportanceCache:
     def __init__(self) -> None:
         self.folder = user_data() / "importance"
 
+    def has(self, key: str) -> bool:
+        """Whether something was kept under `key`."""
+        return self._path(key).exists()
+
     def find(self, key: str) -> ImportanceMatrix | None:
         """What was kept under `key`; a damaged file counts as none."""
         path = self._path(key)

@@ -43,6 +43,9 @@ class ImportanceOptions:
     """Windows of it, at most."""
     fresh: bool = False
     """Whether to compute it even if it was kept from another time."""
+    merged: tuple[tuple[str, float], ...] = ()
+    """Adapters that are merged into the model, and how much of each: another model in the same
+    files."""
 
 
 def importance_of(
@@ -59,11 +62,9 @@ def importance_of(
         Unsupported: The model cannot be run here, or the text is too short.
         BadModelFile: The model or the chats are damaged.
     """
-    text = options.text or calibration_text()
-    if not text.is_file():
-        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
+    text = _text(options)
     source = NamedWeights(checkpoint)
-    key = cache_key(checkpoint, digest(text), text.suffix.lower(), options.chunks)
+    key = _key(checkpoint, options)
     cache = ImportanceCache()
     matrix = None if options.fresh else cache.find(key)
     if matrix is None:
@@ -76,6 +77,28 @@ def importance_of(
     if matrix.gaps():
         yield Note(matrix.gaps())
     return matrix
+
+
+def is_kept(checkpoint: Checkpoint, options: ImportanceOptions) -> bool:
+    """Whether the matrix was computed at another time, so that there is nothing to wait for.
+
+    Raises:
+        Unsupported: There is no such text.
+    """
+    return not options.fresh and ImportanceCache().has(_key(checkpoint, options))
+
+
+def _text(options: ImportanceOptions) -> Path:
+    text = options.text or calibration_text()
+    if not text.is_file():
+        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
+    return text
+
+
+def _key(checkpoint: Checkpoint, options: ImportanceOptions) -> str:
+    text = _text(options)
+    facts = (digest(text), text.suffix.lower(), options.chunks, *options.merged)
+    return cache_key(checkpoint, *facts)
 
 
 def _computed(

@@ -66,7 +66,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class ResultDone:
-    """One result is complete and in place, and its report is on disk."""
+    """One result is complete and in place, and its report is on disk.
+
+    What is measured afterwards is added to the report before the job ends.
+    """
 
     output: int
     """Which of the job's results, from 0."""

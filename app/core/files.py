@@ -54,9 +54,18 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def free_bytes(path: Path) -> int:
     """Free space on the disk that `path` is, or will be, on."""
-    existing = path
-    while not existing.exists():
-        if existing == existing.parent:
-            break
-        existing = existing.parent
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(path)).free
+
+
+def disk_of(path: Path) -> int:
+    """A number for the disk that `path` is, or will be, on.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    return _existing(path).stat().st_dev
+
+
+def _existing(path: Path) -> Path:
+    """The nearest folder that is there."""
+    return next((place for place in (path, *path.parents) if place.exists()), path)

@@ -15,11 +15,11 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from app.core.errors import AppError, NotEnoughSpace
-from app.core.files import free_bytes, move_into_place, write_atomic
+from app.core.files import disk_of, free_bytes, move_into_place, write_atomic
 from app.core.lock import FileLock
 from app.core.words import size as size_words
 
@@ -59,7 +59,7 @@ class PartialFile:
             )
         try:
             self._done = self._read_journal()
-            self._check_space()
+            check_space([self])
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
             self._handle = os.open(self.path, flags, 0o644)
             os.ftruncate(self._handle, self._size)
@@ -67,6 +67,12 @@ class PartialFile:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are still to be written."""
+        done = self._done or self._read_journal()
+        return self._size - sum(length for length, _ in done.values())
 
     @property
     def is_resumed(self) -> bool:
@@ -141,16 +147,6 @@ class PartialFile:
             os.close(self._handle)
             self._handle = -1
 
-    def _check_space(self) -> None:
-        finished = sum(length for length, _ in self._done.values())
-        need, free = self._size - finished, free_bytes(self.target.parent)
-        if need > free:
-            raise NotEnoughSpace(
-                f"The disk of {self.target.parent} is too full: {size_words(need)} are needed and "
-                f"{size_words(free)} are free.",
-                f"Free {size_words(need - free)} more, or choose another place.",
-            )
-
     @contextlib.contextmanager
     def _full_disk_in_words(self) -> Iterator[None]:
         try:
@@ -207,6 +203,42 @@ class PartialFile:
         with self._lock:
             os.lseek(self._handle, offset, os.SEEK_SET)
             return os.read(self._handle, length)
+
+
+@contextlib.contextmanager
+def opened(files: Sequence[PartialFile]) -> Iterator[None]:
+    """Have several files open inside this block; their disks must take all of them.
+
+    Raises:
+        AppError: Another process is writing one of them.
+        NotEnoughSpace: A disk cannot take what is missing.
+    """
+    check_space(files)
+    with contextlib.ExitStack() as stack:
+        for file in files:
+            file.open()
+            stack.callback(file.close)
+        yield
+
+
+def check_space(files: Sequence[PartialFile]) -> None:
+    """Make sure that what is missing of `files` has room.
+
+    Raises:
+        NotEnoughSpace: A disk cannot take what is missing.
+    """
+    by_disk: dict[int, list[PartialFile]] = {}
+    for file in files:
+        by_disk.setdefault(disk_of(file.target.parent), []).append(file)
+    for together in by_disk.values():
+        place = together[0].target.parent
+        need, free = sum(file.missing for file in together), free_bytes(place)
+        if need > free:
+            raise NotEnoughSpace(
+                f"The disk of {place} is too full: {size_words(need)} are needed and "
+                f"{size_words(free)} are free.",
+                f"Free {size_words(need - free)} more, or choose another place.",
+            )
 
 
 def discard_partial(target: Path) -> None:

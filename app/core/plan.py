@@ -102,3 +102,5 @@ class ImportanceFacts:
     """Tensors that it covers."""
     chunks: int
     """Pieces of text that it was computed from; 0 where nobody knows."""
+    covered: frozenset[str] = frozenset()
+    """The names of those tensors; empty where it is not known yet."""

@@ -47,10 +47,21 @@ class Scores:
 def compare(
     source: WeightSource, result: WeightSource, windows: Windows, device: str = "cpu"
 ) -> Generator[Progress | Note, None, Quality]:
-    """Run both models on the same windows.
+    """Run both models on the same windows; see `compare_all`."""
+    (quality,) = yield from compare_all(source, [result], windows, device)
+    return quality
 
-    Memory: one decoder layer, or both models' output matrices, in float32; the hidden states
-    of all tokens on the host; 256 MB for slices of logits.
+
+def compare_all(
+    source: WeightSource, results: Sequence[WeightSource], windows: Windows, device: str = "cpu"
+) -> Generator[Progress | Note, None, list[Quality]]:
+    """Run a model and its results on the same windows, the model once.
+
+    Memory: one decoder layer, or two models' output matrices, in float32; the hidden states
+    of all tokens on the host, for each model; 256 MB for slices of logits.
+
+    Returns:
+        How far each result is from the source.
 
     Raises:
         Unsupported: The model cannot be run here, or the text does not fit its vocabulary.
@@ -63,21 +74,36 @@ def compare(
             "The result can be used, but its quality is not measured.",
         )
     place = Place(device)
-    both = (source, result)
-    states = yield from _last_states(skeleton, both, windows.tokens, place)
-    scores = yield from _score_slices(skeleton, both, states, windows.tokens, place)
+    states = yield from _last_states(skeleton, (source, *results), windows.tokens, place)
+    found = []
+    for number, result in enumerate(results):
+        pair = _Pair((source, result), (states[0], states[1 + number]), number, len(results))
+        scores = yield from _score_slices(skeleton, pair, windows.tokens, place)
+        found.append(_quality(scores, windows))
     if place.full:
         yield Note(
             f"The memory of {place.full} was too small to measure the quality there; "
             "the processor went on."
         )
-    return _quality(scores, windows)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The source and one of its results, behind the last layer."""
+
+    weights: tuple[WeightSource, WeightSource]
+    states: tuple[Tensor, Tensor]
+    number: int
+    """Which of the results."""
+    count: int
+    """How many there are."""
 
 
 def _last_states(
     skeleton: Skeleton, sources: Sequence[WeightSource], tokens: Tensor, place: Place
 ) -> Generator[Progress, None, list[Tensor]]:
-    """Both models' hidden states behind the last layer."""
+    """All models' hidden states behind the last layer."""
     with closing(run_layers(skeleton, sources, tokens, place)) as passing:
         while True:
             try:
@@ -90,17 +116,13 @@ def _last_states(
 
 
 def _score_slices(
-    skeleton: Skeleton,
-    sources: Sequence[WeightSource],
-    states: Sequence[Tensor],
-    tokens: Tensor,
-    place: Place,
+    skeleton: Skeleton, pair: _Pair, tokens: Tensor, place: Place
 ) -> Generator[Progress, None, Sequence[Scores]]:
     """Compare the logits of the scored positions a slice at a time; none are kept."""
     first = tokens.shape[1] // 2
-    before, after = (state[:, first:-1].flatten(0, 1) for state in states)
+    before, after = (state[:, first:-1].flatten(0, 1) for state in pair.states)
     wanted = tokens[:, first + 1 :].flatten()
-    heads = Lent([skeleton.head_weights(source) for source in sources], place)
+    heads = Lent([skeleton.head_weights(source) for source in pair.weights], place)
     rows = _LOGIT_BYTES // (4 * _COPIES * skeleton.vocabulary)
     rows = max(1, min(tokens.shape[1], rows))
 
@@ -117,7 +139,8 @@ def _score_slices(
     layers = skeleton.layers
     for _, stop, found in in_slices(len(wanted), rows, place, compute):
         scores.append(found)
-        share = (layers + _HEAD_LAYERS * stop / len(wanted)) / (layers + _HEAD_LAYERS)
+        heads_done = _HEAD_LAYERS * (pair.number + stop / len(wanted)) / pair.count
+        share = (layers + heads_done) / (layers + _HEAD_LAYERS)
         yield Progress("evaluate", stop, len(wanted), "next-token predictions", share)
     return scores
 

@@ -30,13 +30,24 @@ _SHARE_OF_MEMORY = 1 / 3
 def continue_prompts(
     source: WeightSource, result: WeightSource, tokenizer: Tokenizer, new_tokens: int = NEW_TOKENS
 ) -> Generator[Progress, None, tuple[tuple[Sample, ...], str]]:
-    """Let both models continue a few beginnings from the evaluation text.
+    """Let both models continue a few beginnings; see `continue_all`."""
+    found, why = yield from continue_all(source, [result], tokenizer, new_tokens)
+    return found[0], why
+
+
+def continue_all(
+    source: WeightSource,
+    results: Sequence[WeightSource],
+    tokenizer: Tokenizer,
+    new_tokens: int = NEW_TOKENS,
+) -> Generator[Progress, None, tuple[list[tuple[Sample, ...]], str]]:
+    """Let a model and its results continue a few beginnings from the evaluation text.
 
     Yields:
         Progress of a stage's last part: its `overall` is 1.
 
     Returns:
-        A sample for each beginning; or none, and why.
+        For each result a sample for each beginning; or none, and why.
     """
     import psutil
     import torch
@@ -44,7 +55,7 @@ def continue_prompts(
     skeleton = Skeleton(source.config, max_layers=len(source.names))
     needed, free = 4 * skeleton.parameters, psutil.virtual_memory().available
     if needed > _SHARE_OF_MEMORY * free:
-        return (), (
+        return [()] * len(results), (
             f"No sample texts: they would take {size(needed)} of memory, and {size(free)} is free."
         )
     beginnings = prompts(tokenizer, count=SAMPLES, length=PROMPT_TOKENS)
@@ -52,12 +63,16 @@ def continue_prompts(
     if tokenizer.opening is not None:
         ids = torch.cat([torch.full((len(ids), 1), tokenizer.opening), ids], dim=1)
     written = []
-    for weights in (source, result):
+    for weights in (source, *results):
         continued = yield from _continue(skeleton, weights, ids, new_tokens)
         texts = (_until(row, _ends(source.config)) for row in continued.tolist())
         written.append([tokenizer.decode(text) for text in texts])
     starts = [tokenizer.decode(beginning) for beginning in beginnings]
-    return tuple(Sample(*texts) for texts in zip(starts, *written, strict=True)), ""
+    before, *after = written
+    return [
+        tuple(Sample(*texts) for texts in zip(starts, before, texts_after, strict=True))
+        for texts_after in after
+    ], ""
 
 
 def _continue(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.core.errors import BadModelFile
 from app.core.events import Progress
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.core.report import TensorResult
 from app.formats.base import Conversion
 from app.formats.slices import Slice, cut, work_on
@@ -57,21 +58,14 @@ def measure_tensors(
 
 
 def check_layout(plan: Plan, result: Checkpoint) -> None:
-    """Make sure that the file has the size, the header and the tensors of its plan.
+    """Make sure that the files have the sizes, the headers and the tensors of their plan.
 
     Raises:
-        BadModelFile: It does not.
+        BadModelFile: They do not.
     """
     if result.path.is_file():
-        with result.path.open("rb") as file:
-            header = file.read(len(plan.header))
-        if header != plan.header or result.path.stat().st_size != plan.total_bytes:
-            raise BadModelFile(
-                "The written file is not what was planned.",
-                _AGAIN,
-                f"{result.path.stat().st_size} bytes instead of {plan.total_bytes}, "
-                f"header {'equal' if header == plan.header else 'different'}",
-            )
+        for planned_file, path in zip(plan.files, result.files, strict=True):
+            _check_file(planned_file, path)
     written = {name: (info.shape, info.dtype, info.nbytes) for name, info in result.tensors.items()}
     planned = {
         tensor.name: (tensor.shape, tensor.encoding, tensor.nbytes) for tensor in plan.tensors
@@ -83,6 +77,18 @@ def check_layout(plan: Plan, result: Checkpoint) -> None:
                 _AGAIN,
                 f"{written.get(name)} instead of {planned.get(name)}",
             )
+
+
+def _check_file(planned: PlannedFile, path: Path) -> None:
+    with path.open("rb") as file:
+        header = file.read(len(planned.header))
+    if header != planned.header or path.stat().st_size != planned.nbytes:
+        raise BadModelFile(
+            "The written file is not what was planned.",
+            _AGAIN,
+            f"{path.name}: {path.stat().st_size} bytes instead of {planned.nbytes}, "
+            f"header {'equal' if header == planned.header else 'different'}",
+        )
 
 
 class _Tally:

@@ -109,8 +109,12 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def open(self, path: Path) -> Checkpoint:
+    def open(self, path: Path, parts: Sequence[Path] = ()) -> Checkpoint:
         """Read a result back from disk.
+
+        Args:
+            path: The first of its files.
+            parts: All of its files, while they do not have their names yet.
 
         Raises:
             BadModelFile: It is not a file of this format.

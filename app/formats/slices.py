@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
 from app.core.plan import Plan, PlannedTensor
 from app.encodings import ENCODINGS
+from app.encodings.base import Block
 from app.formats.base import Conversion
 
 SLICE_WEIGHTS = 1 << 21
 """Weights a slice: 8 MB of float32, small enough to cancel between two of them."""
 
+Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 
@@ -30,33 +32,52 @@ class Slice:
     weights: int
 
 
-def cut(plan: Plan, conversion: Conversion) -> list[Slice]:
-    """The slices of a plan in the order of the file. They depend on the plan alone."""
-    return [piece for tensor in plan.tensors for piece in _cut(tensor, conversion)]
+def cut(plan: Plan, conversion: Conversion, limit: int = 0) -> list[Slice]:
+    """The slices of a plan in the order of its tensors. They depend on the plan alone.
+
+    No slice has rows of two matrices of a stack: each may have importances of its own.
+
+    Args:
+        plan: The result.
+        conversion: What makes its rows.
+        limit: Weights a slice, where it is not to be `SLICE_WEIGHTS`.
+    """
+    weights = limit or SLICE_WEIGHTS
+    return [piece for tensor in plan.tensors for piece in _cut(tensor, conversion, weights)]
 
 
-def _cut(tensor: PlannedTensor, conversion: Conversion) -> Iterator[Slice]:
+def _cut(tensor: PlannedTensor, conversion: Conversion, limit: int) -> Iterator[Slice]:
     row = tensor.shape[-1] if tensor.shape else 1
     rows = tensor.weights // max(1, row)
     row_bytes = ENCODINGS[tensor.encoding].nbytes((row,))
     together = conversion.row_step(tensor)
-    step = max(1, SLICE_WEIGHTS // max(1, row) // together) * together
-    for start in range(0, rows, step):
-        stop = min(rows, start + step)
-        at, length = tensor.offset + start * row_bytes, (stop - start) * row_bytes
-        yield Slice(tensor, start, stop, at, length, (stop - start) * row)
+    step = max(1, limit // max(1, row) // together) * together
+    matrix = matrix_rows(tensor) or max(1, rows)
+    assert matrix % together == 0 or matrix >= rows, tensor.name
+    for first in range(0, rows, matrix):
+        for start in range(first, first + matrix, step):
+            stop = min(first + matrix, start + step)
+            at, length = tensor.offset + start * row_bytes, (stop - start) * row_bytes
+            yield Slice(tensor, start, stop, at, length, (stop - start) * row)
+
+
+def matrix_rows(tensor: PlannedTensor) -> int:
+    """Rows of each matrix of a stack whose weights are quantized; 0 where it is no such stack."""
+    encoding = ENCODINGS[tensor.encoding]
+    quantized = isinstance(encoding, Block) and encoding.block > 1
+    return tensor.shape[-2] if quantized and len(tensor.shape) > 2 else 0
 
 
 def work_on(
-    slices: list[Slice], work: Callable[[Slice], Done], threads: int
-) -> Generator[tuple[Slice, Done]]:
+    slices: Sequence[Item], work: Callable[[Item], Done], threads: int
+) -> Generator[tuple[Item, Done]]:
     """Yield what `work` makes of each slice as it is finished, with few of them under way.
 
     Closing the generator, or an error in `work`, waits for the slices under way and starts no
     others.
     """
     waiting = deque(slices)
-    running: dict[Future[Done], Slice] = {}
+    running: dict[Future[Done], Item] = {}
     pool = ThreadPoolExecutor(threads, thread_name_prefix="slices")
     try:
         while waiting or running:

@@ -18,7 +18,7 @@ from app.methods.nearest import Nearest
 from app.models.gguf_file import GgufFile
 from app.models.source_file import SourceFile
 from app.worker.encoder import Encoder
-from app.worker.pipeline import Pipeline
+from app.worker.pipeline import Filling, Pipeline
 from app.worker.work import available_threads
 
 
@@ -54,8 +54,8 @@ def write_companion(
     partial = PartialFile(target, plan.total_bytes, fingerprint)
     with closing(partial):
         partial.open()
-        pipeline = Pipeline(conversion, plan, Encoder(Nearest(), "cpu"), threads)
-        yield from pipeline.run(partial)
+        filling = Filling(0, conversion, plan, Nearest(), None, [partial])
+        yield from Pipeline([filling], Encoder("cpu"), threads).run()
         yield from measure_tensors(conversion, plan, GgufFile(partial.path), threads)
         partial.commit()
     return plan

@@ -8,32 +8,32 @@ on there. To give up, call `discard` after that.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.advisor.conversion import check_memory, conversion_needs
 from app.advisor.speeds import MeasuredSpeeds
-from app.core.errors import Unsupported
+from app.core.errors import BadModelFile
 from app.core.events import Event, Finished, Note, Progress, ResultDone
-from app.core.files import write_atomic
 from app.core.hub import is_hub_id
 from app.core.job import Job
-from app.core.partial import PartialFile, discard_partial
-from app.core.report import TensorResult
+from app.core.partial import opened
+from app.core.recipe import AUTOMATIC
+from app.core.report import Report, TensorResult, load_report
 from app.devices import look
 from app.encodings.kernels import warm_up
 from app.evaluation.tensor_error import measure_tensors
 from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
-from app.worker.measure import Measured, measure
-from app.worker.pipeline import Pipeline
-from app.worker.reporting import make_report
+from app.worker.files import ResultFiles, discard_results, refuse_existing
+from app.worker.importance import importances, must_calibrate
+from app.worker.measure import measure
+from app.worker.pipeline import Filling, Pipeline
+from app.worker.reporting import make_report, with_measured
 from app.worker.stages import Stages
-from app.worker.work import Work
+from app.worker.work import Result, Work
 
 
 class SkipMeasuring(Exception):
@@ -41,21 +41,21 @@ class SkipMeasuring(Exception):
 
 
 def is_measuring(event: Event) -> bool:
-    """Whether the result is in place already, and only its quality is being measured."""
+    """Whether the results are in place already, and only their quality is being measured."""
     return isinstance(event, Progress) and event.phase == "evaluate"
 
 
 def discard(job: Job) -> None:
-    """Delete the unfinished result of a job that was given up."""
-    discard_partial(Path(job.target))
+    """Delete the unfinished results of a job that was given up."""
+    discard_results(job.outputs)
 
 
 def convert(job: Job, folder: Path) -> Generator[Event]:
-    """Make `job.target` from `job.source`.
+    """Make `job.outputs` from `job.source`.
 
     Args:
         job: What is wanted.
-        folder: Where the report goes, and what the next run has to know of this one.
+        folder: Where the reports go, and what the next run has to know of this one.
 
     Raises:
         AppError: It cannot be done; unfinished work stays for another try.
@@ -65,98 +65,159 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
     if is_hub_id(job.source):
         job, stages = yield from fetch(job, folder)
     work = Work.of(job)
-    stages = stages or Stages.of(work)
-    yield from (Note(text) for text in work.plan.notes)
-    for name in warm_up({tensor.encoding for tensor in work.plan.tensors}):
-        yield Progress("prepare", 0, 0, f"loading the {name} kernel")
-    mark = _Mark(folder / "written.json", work)
-    clock = time.monotonic()
-    if mark.is_true():
-        tensors = yield from stages.place("verify", _verify(work, work.target))
-    else:
-        tensors = yield from _write(work, stages, mark)
-    seconds = time.monotonic() - clock
-    measured = Measured()
+    plans = [result.plan for result in work.results]
+    stages = stages or Stages.of(job, plans, calibrate=must_calibrate(job, work.source))
+    yield from _prepare(work, folder)
+    found = yield from stages.place("calibrate", importances(job, work.source))
+    work = work.weighed(found)
+    yield from map(Note, work.notes())
+    outcomes = [_Outcome.of(work, result, folder) for result in work.results]
+    yield from _write(work, stages, outcomes)
     if job.evaluate:
-        try:
-            measured = yield from stages.place("evaluate", measure(work))
-        except SkipMeasuring:
-            yield Note("The measurement was stopped; the file itself is complete.")
-    report = make_report(work, tensors, measured, seconds)
-    report.save(folder / "report-0.json")
-    yield ResultDone(0, str(folder / "report-0.json"))
+        yield from _measure(work, stages, outcomes)
     yield Finished()
 
 
-def _write(
-    work: Work, stages: Stages, mark: _Mark
-) -> Generator[Event, None, tuple[TensorResult, ...]]:
-    """Quantize, check what is on disk, and only then give it its name."""
-    if work.target.exists() and not work.job.overwrite:
-        raise Unsupported(
-            f"There is a file called {work.target.name} already.",
-            "Choose another name, or allow it to be replaced.",
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """A result on its way to its place."""
+
+    result: Result
+    files: ResultFiles
+    path: Path
+    """Of its report."""
+
+    @classmethod
+    def of(cls, work: Work, result: Result, folder: Path) -> _Outcome:
+        mark = _mark(folder, result)
+        files = ResultFiles(result.target, result.plan, work.fingerprint(result), mark)
+        return cls(result, files, folder / f"report-{result.number}.json")
+
+    def report(self) -> Report | None:
+        """What an earlier run has reported."""
+        try:
+            return load_report(self.path)
+        except BadModelFile:
+            return None
+
+    def done(self) -> ResultDone:
+        return ResultDone(self.result.number, str(self.path))
+
+    def filling(self) -> Filling:
+        result = self.result
+        return Filling(
+            result.number,
+            result.conversion,
+            result.plan,
+            result.method,
+            result.importance,
+            self.files.to_open(),
         )
+
+
+def _prepare(work: Work, folder: Path) -> Iterator[Event]:
+    """Refuse what cannot work before anything takes long, and load what will be needed."""
+    for result in work.results:
+        begun = _mark(folder, result).exists()  # then a later look tells whose file it is
+        if not (work.job.overwrite or begun):
+            refuse_existing(result.paths)
     yield from _check_memory(work)
-    partial = PartialFile(work.target, work.plan.total_bytes, work.fingerprint)
-    partial.open()
-    with closing(partial):
-        clock, whole = time.monotonic(), not partial.is_resumed
-        encoder = Encoder(work.method, work.job.device)
-        pipeline = Pipeline(work.conversion, work.plan, encoder, work.threads)
-        yield from stages.place("quantize", pipeline.run(partial))
-        work.check_source_unchanged()
-        tensors = yield from stages.place("verify", _verify(work, partial.path))
-        mark.set(partial.path)
-        partial.commit()
-        if whole:
-            seconds = time.monotonic() - clock
-            MeasuredSpeeds().add(work.job.device, work.plan.preset, work.source.nbytes, seconds)
-    return tensors
+    automatic = [
+        result.plan.preset
+        for result in work.results
+        if result.output.recipe.importance == AUTOMATIC
+    ]
+    if automatic:
+        text = Path(work.job.calibration).name if work.job.calibration else "the text of Nibble"
+        yield Note(
+            f"{', '.join(automatic)}: which weights matter most is found out with {text} first."
+        )
+    names = {tensor.encoding for result in work.results for tensor in result.plan.tensors}
+    weighed = any(result.output.recipe.importance for result in work.results)
+    for name in warm_up(names, weighed=weighed):
+        yield Progress("prepare", 0, 0, f"loading the {name} kernel")
 
 
 def _check_memory(work: Work) -> Iterator[Note]:
-    """Refuse what cannot work, and warn of what may not; the disk is checked by `PartialFile`.
+    """Refuse what cannot work, and warn of what may not; the disk is checked by `opened`.
+
+    Results do not add up here: a slice is encoded for one after the other.
 
     Raises:
         NotEnoughSpace: There is less free memory than the job takes at the least.
     """
     machine = look(Path.cwd())
     machine = replace(machine, cpu=replace(machine.cpu, threads=work.threads))
-    needs = conversion_needs(
-        work.plan, work.source.nbytes, work.target, machine, device=work.job.device
-    )
-    check_memory(needs)
-    if needs.memory > needs.memory_free:
-        yield Note(needs.problem)
+    for result in work.results:
+        needs = conversion_needs(
+            result.plan, work.source.nbytes, result.target, machine, device=work.job.device
+        )
+        check_memory(needs)
+        if needs.memory > needs.memory_free:
+            yield Note(needs.problem)
+            return
 
 
-def _verify(work: Work, path: Path) -> Generator[Event, None, tuple[TensorResult, ...]]:
-    result = work.form.open(path)
-    return (yield from measure_tensors(work.conversion, work.plan, result, work.threads))
+def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generator[Event]:
+    """Quantize what is missing in one pass; check and place each result."""
+    for outcome in outcomes:
+        if not work.job.overwrite:
+            outcome.files.refuse_existing()
+    clock = time.monotonic()
+    missing = [outcome for outcome in outcomes if not outcome.files.is_whole]
+    with opened([file for outcome in outcomes for file in outcome.files.to_open()]):
+        whole = not any(outcome.files.is_resumed for outcome in missing)
+        if missing:
+            pipeline = Pipeline(
+                [outcome.filling() for outcome in missing], Encoder(work.job.device), work.threads
+            )
+            yield from stages.place("quantize", pipeline.run())
+            work.check_source_unchanged()
+        seconds = time.monotonic() - clock
+        for part, outcome in enumerate(outcomes):
+            checking = _finish(work, outcome, seconds)
+            yield from stages.place("verify", checking, part, len(outcomes))
+    if whole and len(missing) == len(work.results) == 1:
+        seconds, preset = time.monotonic() - clock, work.results[0].plan.preset
+        MeasuredSpeeds().add(work.job.device, preset, work.source.nbytes, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Remembers that the target is complete, for a job cut off while it measured.
+def _finish(work: Work, outcome: _Outcome, seconds: float) -> Generator[Event]:
+    """Check what is on the disk, and only then give it its names and report it."""
+    result, files = outcome.result, outcome.files
+    if not (files.is_placed and outcome.report()):
+        clock = time.monotonic()
+        tensors = yield from _verify(work, result, files.paths())
+        if not files.is_placed:
+            outcome.path.unlink(missing_ok=True)  # it may be of an earlier run
+            files.place()
+        seconds += time.monotonic() - clock
+        make_report(work, result, tensors, seconds).save(outcome.path)
+    yield outcome.done()
 
-    It is set just before the file gets its name, and is true only once it has it: renaming
-    changes neither a file's size nor its time.
-    """
 
-    path: Path
-    work: Work
+def _verify(
+    work: Work, result: Result, paths: Sequence[Path]
+) -> Generator[Event, None, tuple[TensorResult, ...]]:
+    written = result.form.open(paths[0], paths)
+    return (yield from measure_tensors(result.conversion, result.plan, written, work.threads))
 
-    def set(self, complete: Path) -> None:
-        write_atomic(self.path, json.dumps(self._facts(complete)).encode())
 
-    def is_true(self) -> bool:
-        try:
-            facts: object = json.loads(self.path.read_bytes())
-            return facts == self._facts(self.work.target)
-        except (OSError, ValueError):
-            return False
+def _measure(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generator[Event]:
+    """Measure what no earlier run has measured, and put it into the reports."""
+    reports = [(outcome, outcome.report()) for outcome in outcomes]
+    wanted = [(outcome, found) for outcome, found in reports if found and not found.quality]
+    if not wanted:
+        return
+    measuring = measure(work, [outcome.result for outcome, _ in wanted])
+    try:
+        measured = yield from stages.place("evaluate", measuring)
+    except SkipMeasuring:
+        yield Note("The measurement was stopped; the file itself is complete.")
+        return
+    for (outcome, report), found in zip(wanted, measured, strict=True):
+        with_measured(report, found).save(outcome.path)
 
-    def _facts(self, file: Path) -> list[object]:
-        stat = file.stat()
-        return [self.work.fingerprint, stat.st_size, stat.st_mtime_ns]
+
+def _mark(folder: Path, result: Result) -> Path:
+    return folder / f"written-{result.number}.json"

@@ -2,55 +2,85 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from app.encodings.base import Encoding
+from app.formats.slices import SLICE_WEIGHTS
 from app.methods.base import Method
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_DEVICE_SLICE_WEIGHTS = 4 * SLICE_WEIGHTS  # a device needs more at a time to be busy
+_ON_DEVICE = 2  # slices at a time: one computes while another is copied
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How weights are to be quantized."""
+
+    method: Method
+    encoding: Encoding
+    importance: Tensor | None = None
+    """What a squared error in each column counts, (in,), on the host; None: all alike."""
+
 
 class Encoder:
-    """Applies a method on one device. Thread-safe.
+    """Quantizes on one device. Thread-safe.
 
     When the device's memory runs out, the slice is halved, down to one row; a row that
     still does not fit is quantized on the processor. The job goes on, and says so.
     """
 
-    def __init__(self, method: Method, device: str) -> None:
-        self._method = method
+    def __init__(self, device: str) -> None:
         self._device = device
         self._notes: list[str] = []
         self._warned = False
+        self._room: AbstractContextManager[object] = nullcontext()
+        self.slice_weights = SLICE_WEIGHTS
+        if device != "cpu":
+            self._room = BoundedSemaphore(_ON_DEVICE)
+            self.slice_weights = _DEVICE_SLICE_WEIGHTS
 
-    def encode(self, weight: Tensor, encoding: Encoding) -> memoryview:
+    def encode(self, weight: Tensor, manner: Manner) -> memoryview:
         """The bytes of float32 `weight` (rows, row length) on the host.
 
         Raises:
             EncodeError: The weights cannot be stored in this encoding.
         """
-        import torch
-
         try:
-            parts = self._method.quantize(weight.to(self._device), encoding)
-            (blocks,) = parts.values()
-            return blocks.contiguous().cpu().flatten().numpy().data
-        except torch.OutOfMemoryError:
+            with self._room:
+                return self._encode(weight, manner)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            if not self._is_out_of_memory(error):
+                raise
             self._warn()
         if len(weight) > 1:
             middle = len(weight) // 2
-            halves = (
-                self.encode(weight[:middle], encoding),
-                self.encode(weight[middle:], encoding),
-            )
+            halves = (self.encode(weight[:middle], manner), self.encode(weight[middle:], manner))
             return memoryview(b"".join(halves))
-        return Encoder(self._method, "cpu").encode(weight, encoding)
+        return Encoder("cpu").encode(weight, manner)
 
     def notes(self) -> list[str]:
         """What the user should know, each said once."""
         notes, self._notes = self._notes, []
         return notes
+
+    def _encode(self, weight: Tensor, manner: Manner) -> memoryview:
+        importance = None if manner.importance is None else manner.importance.to(self._device)
+        parts = manner.method.quantize(weight.to(self._device), manner.encoding, importance)
+        (blocks,) = parts.values()
+        return blocks.contiguous().cpu().flatten().numpy().data
+
+    def _is_out_of_memory(self, error: RuntimeError) -> bool:
+        import torch
+
+        if isinstance(error, torch.OutOfMemoryError):
+            return True
+        return self._device != "cpu" and "out of memory" in str(error)  # MPS, XPU
 
     def _warn(self) -> None:
         if not self._warned:

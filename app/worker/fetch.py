@@ -15,7 +15,7 @@ from pathlib import Path
 
 from app.core.errors import AppError
 from app.core.events import Event, Note, Progress
-from app.core.files import write_atomic
+from app.core.files import disk_of, write_atomic
 from app.core.hub import HubModelDetails, hub_id
 from app.core.job import Job
 from app.formats import find_preset
@@ -26,7 +26,6 @@ from app.hub.names import headers_folder, model_folder
 from app.hub.remote import open_remote
 from app.hub.selection import GGUF, Selection, select
 from app.worker.stages import Stages
-from app.worker.work import available_threads
 
 
 def fetch(job: Job, folder: Path) -> Generator[Event, None, tuple[Job, Stages]]:
@@ -52,15 +51,20 @@ def fetch(job: Job, folder: Path) -> Generator[Event, None, tuple[Job, Stages]]:
         place = model_folder(repo, details.commit)
         yield Progress("prepare", 0, 0, f"reading the headers of {repo}")
         checkpoint = open_remote(client, details)
-        form, _ = find_preset(job.recipe.preset)
-        plan = form.prepare(checkpoint).plan(job.recipe)
+        plans = [
+            find_preset(output.recipe.preset)[0].prepare(checkpoint).plan(output.recipe)
+            for output in job.outputs
+        ]
         selection = selection.narrowed(headers_folder(repo, details.commit))
         wish = Wish(details, selection, place)
         missing = remaining_bytes(wish)
-        threads = job.threads or available_threads()
-        stages = Stages.of_size(plan.weights, threads, evaluate=job.evaluate, to_fetch=missing)
+        stages = Stages.of(job, plans, to_fetch=missing)
         if missing:
-            after = plan.total_bytes if _same_disk(place, Path(job.target)) else 0
+            after = sum(
+                plan.total_bytes
+                for plan, output in zip(plans, job.outputs, strict=True)
+                if _same_disk(place, Path(output.target))
+            )
             arriving = download(client, replace(wish, bytes_after=after))
             with closing(stages.place("download", arriving)) as events:
                 yield from events
@@ -88,10 +92,6 @@ def _source(place: Path, selection: Selection) -> Path:
 
 def _same_disk(one: Path, other: Path) -> bool:
     try:
-        return _existing(one).stat().st_dev == _existing(other).stat().st_dev
+        return disk_of(one) == disk_of(other)
     except OSError as error:
         raise AppError(f"{other} cannot be used.", "Choose another place.", repr(error)) from error
-
-
-def _existing(path: Path) -> Path:
-    return next(place for place in (path, *path.parents) if place.exists())

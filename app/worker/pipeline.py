@@ -1,102 +1,216 @@
-"""Source to result in one pass: slices of rows, several at a time.
+"""Source to results in one pass: slices of rows, several at a time.
 
-A slice is read (memory-mapped), quantized and written by one thread of a pool, so
-reading, computing and writing overlap without queues between them, and memory is
+A slice is read (memory-mapped) once and quantized for every result, by one thread of a
+pool, so reading, computing and writing overlap without queues between them, and memory is
 bounded by the slices in flight. The kernels release the interpreter's lock. What
 was written is made durable about once a second by a thread of its own.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from app.core.errors import BadModelFile
 from app.core.events import Note, Progress, TensorDone
 from app.core.partial import PartialFile
-from app.core.plan import Plan
+from app.core.plan import Plan, PlannedTensor
 from app.encodings import ENCODINGS
 from app.encodings.base import EncodeError
 from app.formats.base import Conversion
 from app.formats.slices import Slice, cut, work_on
-from app.worker.encoder import Encoder
+from app.methods.base import Method
+from app.worker.encoder import Encoder, Manner
+from app.worker.importance import Importance
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _CHECKPOINT_SECONDS = 1.0
 _SPEED_SECONDS = 5.0
 
 
-class Pipeline:
-    """Fills a partial file with the tensors of a plan."""
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """One result that is being written."""
 
-    def __init__(self, conversion: Conversion, plan: Plan, encoder: Encoder, threads: int) -> None:
-        self._conversion = conversion
-        self._plan = plan
+    number: int
+    """Which of the job's results it is."""
+    conversion: Conversion
+    plan: Plan
+    method: Method
+    importance: Importance | None
+    files: Sequence[PartialFile]
+    """Those of the plan, open."""
+
+    def has(self, piece: Slice) -> bool:
+        """Whether an earlier run has written a slice."""
+        return self.files[piece.tensor.file].has(piece.offset, piece.nbytes)
+
+    def write(self, piece: Slice, content: memoryview) -> None:
+        """Put the bytes of a slice in their place."""
+        self.files[piece.tensor.file].write(piece.offset, content)
+
+    def columns(self, piece: Slice) -> Tensor | None:
+        """The importances of a slice's columns."""
+        return self.importance.columns(piece.tensor, piece.start) if self.importance else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Some rows that are read once, and everything that becomes of them."""
+
+    uses: tuple[tuple[Filling, Slice], ...]
+
+    @property
+    def piece(self) -> Slice:
+        """The rows, as the first result has them."""
+        return self.uses[0][1]
+
+    @property
+    def conversion(self) -> Conversion:
+        """What makes the rows."""
+        return self.uses[0][0].conversion
+
+
+def readings(fillings: Sequence[Filling], slice_weights: int = 0) -> list[Reading]:
+    """Everything that has to be read; results that share a conversion share its rows."""
+    found: dict[tuple[int, str, int, int], list[tuple[Filling, Slice]]] = {}
+    for filling in fillings:
+        for piece in cut(filling.plan, filling.conversion, slice_weights):
+            rows = (id(filling.conversion), piece.tensor.name, piece.start, piece.stop)
+            found.setdefault(rows, []).append((filling, piece))
+    return [Reading(tuple(uses)) for uses in found.values()]
+
+
+class Pipeline:
+    """Fills the partial files of results with the tensors of their plans."""
+
+    def __init__(self, fillings: Sequence[Filling], encoder: Encoder, threads: int) -> None:
+        self._fillings = fillings
         self._encoder = encoder
         self._threads = threads
+        self._stopped = threading.Event()
 
-    def run(self, partial: PartialFile) -> Generator[Progress | TensorDone | Note]:
+    def run(self) -> Generator[Progress | TensorDone | Note]:
         """Write every tensor; what an earlier run has finished is kept."""
-        partial.write(0, self._plan.header)
-        tally = _Tally(self._plan, self._conversion)
-        slices = cut(self._plan, self._conversion)
-        flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        try:
-            flushed, flush_time = flusher.submit(partial.checkpoint), time.monotonic()
-            with closing(
-                work_on(slices, lambda piece: self._finish(piece, partial), self._threads)
-            ) as finished:
-                for piece, _ in finished:
-                    yield from tally.add(piece)
+        for filling in self._fillings:
+            for planned, file in zip(filling.plan.files, filling.files, strict=True):
+                file.write(0, planned.header)
+        work = readings(self._fillings, self._encoder.slice_weights)
+        tally = _Tally(work)
+        with (
+            closing(_Flusher([file for one in self._fillings for file in one.files])) as flusher,
+            closing(work_on(work, self._finish, self._threads)) as finished,
+        ):
+            try:
+                for reading, _ in finished:
+                    yield from tally.add(reading)
                     yield from (Note(text) for text in self._encoder.notes())
-                    if flushed.done() and time.monotonic() - flush_time > _CHECKPOINT_SECONDS:
-                        flushed.result()
-                        flushed, flush_time = flusher.submit(partial.checkpoint), time.monotonic()
-        finally:
-            flusher.shutdown()
-            partial.checkpoint()
+                    flusher.tick()
+            finally:
+                self._stopped.set()
 
-    def _finish(self, piece: Slice, partial: PartialFile) -> None:
-        """Read, quantize and write one slice, unless that was done before."""
-        if partial.has(piece.offset, piece.nbytes):
-            return
-        ready = self._conversion.stored(piece.tensor, piece.start, piece.stop)
-        if ready is not None:
-            partial.write(piece.offset, ready.flatten().numpy().data)
-            return
+    def _finish(self, reading: Reading) -> None:
+        """Read, quantize and write one slice, for the results that do not have it yet."""
+        rows: Tensor | None = None
+        contents: dict[tuple[str, str, str], memoryview] = {}
+        for filling, piece in reading.uses:
+            if self._stopped.is_set():
+                return
+            if filling.has(piece):
+                continue
+            same = _same_bytes(filling, piece.tensor)
+            if same not in contents:
+                stored = filling.conversion.stored(piece.tensor, piece.start, piece.stop)
+                if stored is not None:
+                    contents[same] = stored.flatten().numpy().data
+                else:
+                    if rows is None:
+                        rows = filling.conversion.rows(piece.tensor, piece.start, piece.stop)
+                    contents[same] = self._encoded(rows, filling, piece)
+            filling.write(piece, contents[same])
+
+    def _encoded(self, rows: Tensor, filling: Filling, piece: Slice) -> memoryview:
         encoding = ENCODINGS[piece.tensor.encoding]
-        weight = self._conversion.rows(piece.tensor, piece.start, piece.stop)
         try:
-            content = self._encoder.encode(weight, encoding)
+            manner = Manner(filling.method, encoding, filling.columns(piece))
+            return self._encoder.encode(rows, manner)
         except EncodeError as error:
             raise BadModelFile(
                 f"The tensor {piece.tensor.name} {error}.",
                 "The model's files may be damaged: download them again. If they are not, choose "
                 "BF16, which stores every number that a model can have.",
             ) from error
-        partial.write(piece.offset, content)
+
+
+def _same_bytes(filling: Filling, tensor: PlannedTensor) -> tuple[str, str, str]:
+    """Results that agree in this have the same bytes for the same rows."""
+    importance = filling.importance.digest if filling.importance else ""
+    return filling.method.name, tensor.encoding, importance
+
+
+class _Flusher:
+    """Makes what was written durable, beside the work."""
+
+    def __init__(self, files: Sequence[PartialFile]) -> None:
+        self._files = files
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._running: Future[None] = self._thread.submit(self._flush)
+        self._begun = time.monotonic()
+
+    def tick(self) -> None:
+        """Begin anew if the last time is long enough ago.
+
+        Raises:
+            NotEnoughSpace: The disk is full.
+        """
+        now = time.monotonic()
+        if self._running.done() and now - self._begun > _CHECKPOINT_SECONDS:
+            self._running.result()
+            self._running, self._begun = self._thread.submit(self._flush), now
+
+    def close(self) -> None:
+        """Make everything durable."""
+        self._thread.shutdown()
+        self._flush()
+
+    def _flush(self) -> None:
+        for file in self._files:
+            file.checkpoint()
 
 
 class _Tally:
     """Counts finished slices into progress and finished tensors."""
 
-    def __init__(self, plan: Plan, conversion: Conversion) -> None:
-        self._missing = {tensor.name: tensor.weights for tensor in plan.tensors}
-        self._source_bytes = {t.name: conversion.source_bytes(t) for t in plan.tensors}
-        self._total = sum(self._source_bytes.values())
+    def __init__(self, work: Sequence[Reading]) -> None:
+        self._missing: dict[tuple[int, str], int] = {}
+        sources: dict[tuple[int, str], int] = {}
+        for reading in work:
+            tensor = reading.piece.tensor
+            sources[id(reading.conversion), tensor.name] = reading.conversion.source_bytes(tensor)
+            for filling, piece in reading.uses:
+                self._missing[filling.number, piece.tensor.name] = piece.tensor.weights
+        self._total = sum(sources.values())
         self._done = 0.0
         self._recent: deque[tuple[float, float]] = deque([(time.monotonic(), 0.0)])
 
-    def add(self, piece: Slice) -> Iterator[Progress | TensorDone]:
-        """What there is to say after `piece`."""
-        tensor = piece.tensor
-        before = self._source_bytes[tensor.name]
-        self._done += before * piece.weights / tensor.weights
-        self._missing[tensor.name] -= piece.weights
-        if not self._missing[tensor.name]:
-            yield TensorDone(tensor.name, tensor.encoding, before, tensor.nbytes)
+    def add(self, reading: Reading) -> Iterator[Progress | TensorDone]:
+        """What there is to say after `reading`."""
+        tensor = reading.piece.tensor
+        before = reading.conversion.source_bytes(tensor)
+        self._done += before * reading.piece.weights / tensor.weights
+        for filling, piece in reading.uses:
+            name, written = piece.tensor.name, piece.tensor
+            self._missing[filling.number, name] -= piece.weights
+            if not self._missing[filling.number, name]:
+                yield TensorDone(name, written.encoding, before, written.nbytes, filling.number)
         done, share = round(self._done), self._done / max(1, self._total)
         yield Progress("quantize", done, self._total, tensor.name, share, self._speed())
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from app.calibration.text import DEFAULT_CHUNKS
 from app.core.events import Event, Progress
+from app.core.job import Job
+from app.core.plan import Plan
+from app.core.recipe import AUTOMATIC
 from app.evaluation.comparison import DEFAULT_TOKENS
-from app.worker.work import Work
+from app.worker.work import threads_of
 
 Result = TypeVar("Result")
 
@@ -18,6 +22,8 @@ _QUANTIZED_A_SECOND = 40e6
 _VERIFIED_A_SECOND = 150e6
 _MULTIPLIED_A_SECOND = 30e9
 _DOWNLOADED_A_SECOND = 12e6  # bytes, by a common line
+_CALIBRATED_TOKENS = DEFAULT_CHUNKS * 512
+_ORDER = ("download", "calibrate", "quantize", "verify", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +34,54 @@ class Stages:
     verify: float
     evaluate: float
     download: float = 0.0
+    calibrate: float = 0.0
 
     @classmethod
-    def of(cls, work: Work) -> Stages:
-        """Shares of a job, estimated from the size of its model."""
-        return cls.of_size(work.plan.weights, work.threads, evaluate=work.job.evaluate)
+    def of(
+        cls, job: Job, plans: Sequence[Plan], *, to_fetch: int = 0, calibrate: bool = True
+    ) -> Stages:
+        """Shares of a job, estimated from the size of its model.
 
-    @classmethod
-    def of_size(cls, weights: int, threads: int, *, evaluate: bool, to_fetch: int = 0) -> Stages:
-        """The same for a model that may not be here: `to_fetch` bytes of it are not."""
-        tokens = DEFAULT_TOKENS if evaluate else 0
-        download = to_fetch / _DOWNLOADED_A_SECOND
-        quantize = weights / _QUANTIZED_A_SECOND / threads
-        verify = weights / _VERIFIED_A_SECOND / threads
-        # Two models, two operations a weight and token.
-        measure = 4 * weights * tokens / _MULTIPLIED_A_SECOND / threads
-        total = max(1e-9, download + quantize + verify + measure)
-        return cls(quantize / total, verify / total, measure / total, download / total)
+        Args:
+            job: What is wanted.
+            plans: Its results.
+            to_fetch: Bytes of the source that are not here.
+            calibrate: Whether an importance matrix that is wanted has to be computed.
+        """
+        threads, weights = threads_of(job), plans[0].weights
+        wanted = any(output.recipe.importance == AUTOMATIC for output in job.outputs)
+        read = _CALIBRATED_TOKENS if wanted and calibrate else 0
+        scored = DEFAULT_TOKENS if job.evaluate else 0
+        # Two operations a weight and token.
+        each = 2 * weights / _MULTIPLIED_A_SECOND / threads
+        seconds = {
+            "download": to_fetch / _DOWNLOADED_A_SECOND,
+            "calibrate": each * read,
+            "quantize": len(plans) * weights / _QUANTIZED_A_SECOND / threads,
+            "verify": len(plans) * weights / _VERIFIED_A_SECOND / threads,
+            "evaluate": each * scored * (1 + len(plans)),
+        }
+        total = max(1e-9, sum(seconds.values()))
+        return cls(**{stage: took / total for stage, took in seconds.items()})
 
     def place(
-        self, stage: str, events: Generator[Event, None, Result]
+        self,
+        stage: str,
+        events: Generator[Event, None, Result],
+        part: int = 0,
+        parts: int = 1,
     ) -> Generator[Event, None, Result]:
-        """Pass `events` on; a progress within the stage becomes one within the whole job."""
-        order = ("download", "quantize", "verify", "evaluate")
-        before = sum(getattr(self, earlier) for earlier in order[: order.index(stage)])
-        share: float = getattr(self, stage)
+        """Pass `events` on; a progress within the stage becomes one within the whole job.
+
+        Args:
+            stage: Name of the stage.
+            events: What happens in it.
+            part: Which of its equal parts they are.
+            parts: How many parts it has.
+        """
+        share: float = getattr(self, stage) / parts
+        before = sum(getattr(self, earlier) for earlier in _ORDER[: _ORDER.index(stage)])
+        before += share * part
         with closing(events):
             while True:
                 try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from app.core.errors import BadModelFile, Unsupported
-from app.core.job import Job
+from app.core.job import Job, Output
 from app.core.plan import Plan
 from app.encodings import ENCODINGS
 from app.formats import find_preset
@@ -18,61 +19,112 @@ from app.methods import METHODS
 from app.methods.base import Method
 from app.models import open_model
 from app.models.base import Checkpoint
+from app.models.merged import with_adapters
 from app.worker.device import check_device
+from app.worker.importance import Importance
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One of a job's outputs, planned."""
+
+    number: int
+    output: Output
+    form: Format
+    method: Method
+    conversion: Conversion
+    """Shared by the results of the same format."""
+    plan: Plan
+    importance: Importance | None = None
+
+    @property
+    def target(self) -> Path:
+        """Where it goes."""
+        return Path(self.output.target).absolute()
+
+    @property
+    def paths(self) -> list[Path]:
+        """Its files."""
+        return [file.path(self.target) for file in self.plan.files]
+
+    def weighed(self, importance: Importance) -> Result:
+        """The same result, planned again now that the importance matrix is there.
+
+        Raises:
+            BadModelFile: The matrix belongs to another model.
+            Unsupported: The matrix lacks what the recipe needs.
+        """
+        plan = self.conversion.plan(self.output.recipe, importance.facts)
+        importance.check(plan.tensors)
+        return replace(self, plan=plan, importance=importance)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job's source and target, opened and planned; no weight has been read."""
+    """A job's source and results, opened and planned; no weight has been read."""
 
     job: Job
     source: Checkpoint
     source_state: tuple[tuple[str, int, int], ...]
     """Name, size and time of the source's files when the job began."""
-    form: Format
-    method: Method
-    conversion: Conversion
-    plan: Plan
-    target: Path
+    results: tuple[Result, ...]
     threads: int
 
     @classmethod
     def of(cls, job: Job) -> Work:
-        """Open the source and plan the result.
+        """Open the source and plan the results, as far as that goes without importances.
 
         Raises:
-            AppError: The source or the recipe is at fault, or the target would replace the source.
+            AppError: The source or a recipe is at fault, or a result would replace the source or
+                another one.
         """
         check_device(job.device)
-        form, _ = find_preset(job.recipe.preset)
-        source = open_model(Path(job.source))
-        conversion = form.prepare(source)
-        plan = conversion.plan(job.recipe)
-        method = _method(job.recipe.method, plan)
-        target = Path(job.target).absolute()
-        if any(target.resolve() == file.resolve() for file in source.files):
-            raise Unsupported(
-                "The result would replace the model that it is made from.",
-                "Choose another name or folder to save to.",
-            )
-        threads = job.threads or available_threads()
-        state = _state(source)
-        return cls(job, source, state, form, method, conversion, plan, target, threads)
+        adapters = [(Path(path), scale) for path, scale in job.adapters]
+        source = with_adapters(open_model(Path(job.source)), adapters)
+        results = _planned(job.outputs, source)
+        _check_places(results, source)
+        return cls(job, source, _state(source), results, threads_of(job))
 
-    @property
-    def fingerprint(self) -> str:
-        """Differs from another job's where a byte of the result may."""
+    def weighed(self, importances: Mapping[str, Importance]) -> Work:
+        """The same work with the matrices that the recipes name.
+
+        Raises:
+            AppError: A matrix does not fit.
+        """
+        wishes = [result.output.recipe.importance for result in self.results]
+        results = (
+            result.weighed(importances[wish]) if wish else result
+            for result, wish in zip(self.results, wishes, strict=True)
+        )
+        return replace(self, results=tuple(results))
+
+    def fingerprint(self, result: Result) -> str:
+        """Differs from another result's where a byte of it may."""
         facts = (
-            hashlib.sha256(self.plan.header).hexdigest(),
-            [asdict(tensor) for tensor in self.plan.tensors],
-            self.job.recipe.to_json(),
+            [hashlib.sha256(file.header).hexdigest() for file in result.plan.files],
+            [asdict(tensor) for tensor in result.plan.tensors],
+            result.output.recipe.to_json(),
+            result.importance.digest if result.importance else "",
             self.job.device.partition(":")[0],  # each kind of device has kernels of its own
+            self.job.adapters,
             self.source_state,
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
+    def notes(self) -> list[str]:
+        """What the user should know of the results; of which, where it is not true of all."""
+        about: dict[str, list[str]] = {}
+        for result in self.results:
+            for note in result.plan.notes:
+                about.setdefault(note, []).append(result.plan.preset)
+        every = len(self.results)
+        return [
+            note if len(presets) == every else f"{', '.join(presets)}: {note}"
+            for note, presets in about.items()
+        ]
+
     def check_source_unchanged(self) -> None:
-        """Make sure that all of the result comes from the same source.
+        """Make sure that all of the results come from the same source.
 
         Raises:
             BadModelFile: A file of the source was changed while the job ran.
@@ -84,11 +136,46 @@ class Work:
             )
 
 
+def threads_of(job: Job) -> int:
+    """Processor threads that a job may use."""
+    return job.threads or available_threads()
+
+
 def available_threads() -> int:
     """Processor threads that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...]:
+    conversions: dict[str, Conversion] = {}
+    results = []
+    for number, output in enumerate(outputs):
+        form, _ = find_preset(output.recipe.preset)
+        conversion = conversions.get(form.name) or form.prepare(source)
+        conversions[form.name] = conversion
+        plan = conversion.plan(output.recipe)
+        method = _method(output.recipe.method, plan)
+        results.append(Result(number, output, form, method, conversion, plan))
+    return tuple(results)
+
+
+def _check_places(results: Sequence[Result], source: Checkpoint) -> None:
+    sources = {file.resolve() for file in source.files}
+    taken: set[Path] = set()
+    for result in results:
+        places = {path.resolve() for path in result.paths}
+        if places & sources:
+            raise Unsupported(
+                "The result would replace the model that it is made from.",
+                "Choose another name or folder to save to.",
+            )
+        if places & taken:
+            raise Unsupported(
+                f"Two results would be saved as {result.target.name}.", "Give each its own name."
+            )
+        taken |= places
 
 
 def _method(name: str, plan: Plan) -> Method:

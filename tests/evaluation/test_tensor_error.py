@@ -168,6 +168,7 @@ def test_that_a_lost_and_a_surplus_tensor_are_named(memory):
 @pytest.mark.parametrize("damage", ["none", "header", "cut", "longer"])
 def test_that_header_and_size_of_the_file_are_checked(memory, tmp_path, damage):
     memory.path = tmp_path / "result.gguf"
+    memory.files = [memory.path]
     content = {
         "none": b"header" + bytes(10),
         "header": b"hEader" + bytes(10),

@@ -1,11 +1,14 @@
 import errno
 import subprocess
-from types import SimpleNamespace
+from dataclasses import asdict
 
 import pytest
 
 from app.core.errors import BadModelFile
 from app.core.events import Note, Progress
+from app.core.job import Job, Output
+from app.core.plan import Plan, PlannedTensor
+from app.core.recipe import Recipe
 from app.worker import awake
 from app.worker.failure import describe
 from app.worker.stages import Stages
@@ -39,6 +42,8 @@ def test_that_progress_of_a_stage_becomes_progress_of_the_job():
         yield Note("hello")
         return "result"
 
+    second = Stages(0.6, 0.3, 0.1).place("verify", events(), 1, 2)
+    assert next(second).overall == pytest.approx(0.825)
     placed = Stages(0.6, 0.3, 0.1).place("verify", events())
     assert next(placed).overall == pytest.approx(0.75)
     assert next(placed) == Note("hello")
@@ -64,16 +69,19 @@ def test_that_closing_a_stage_closes_what_runs_inside():
 
 
 def test_that_shares_add_up_and_measuring_counts_only_when_wanted():
-    def work(*, evaluate):
-        return SimpleNamespace(
-            plan=SimpleNamespace(weights=10**9),
-            threads=4,
-            job=SimpleNamespace(evaluate=evaluate),
-        )
+    plans = [Plan("p", (PlannedTensor("a", (10**5, 10**4), "Q8_0", 0, 1, ()),), ())]
 
-    both = [Stages.of(work(evaluate=wanted)) for wanted in (True, False)]
-    for stages in both:
-        assert stages.quantize + stages.verify + stages.evaluate == pytest.approx(1)
+    def job(*, evaluate, importance=""):
+        output = Output("t", Recipe("p", importance=importance))
+        return Job("j", "s", (output,), threads=4, evaluate=evaluate)
+
+    both = [Stages.of(job(evaluate=wanted), plans) for wanted in (True, False)]
+    calibrated = Stages.of(job(evaluate=True, importance="auto"), plans)
+    kept = Stages.of(job(evaluate=True, importance="auto"), plans, calibrate=False)
+    for stages in (*both, calibrated, kept):
+        assert sum(asdict(stages).values()) == pytest.approx(1)
+    assert calibrated.calibrate > 0
+    assert kept.calibrate == 0
     assert both[0].evaluate > 0
     assert both[1].evaluate == 0
 

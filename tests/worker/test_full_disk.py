@@ -56,7 +56,7 @@ def test_that_a_disk_filled_by_others_stops_the_job_until_there_is_space(
 ):
     whole = make_job("BF16", target=tmp_path / "whole.gguf")
     list(convert(whole, folder))
-    (folder / "written.json").unlink()
+    (folder / "written-0.json").unlink()
     job = make_job("BF16", target=small_disk / "out.gguf", threads=1)
     events = convert(job, folder)
     for _ in range(tensors):

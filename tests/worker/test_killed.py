@@ -94,7 +94,7 @@ def kill_at_random_moments(job, golden, kills, seed):
         if target.exists():
             assert target.read_bytes() == golden
             target.unlink()
-            (jobs_folder() / job.id / "written.json").unlink()
+            (jobs_folder() / job.id / "written-0.json").unlink()
     finish(job)
     assert target.read_bytes() == golden
     assert {path: path.stat().st_mtime_ns for path in Path(job.source).iterdir()} == source

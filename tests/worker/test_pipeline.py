@@ -9,8 +9,8 @@ from app.encodings import ENCODINGS
 from app.formats.base import Conversion
 from app.formats.slices import SLICE_WEIGHTS, cut
 from app.methods import METHODS
-from app.worker.encoder import Encoder
-from app.worker.pipeline import Pipeline
+from app.worker.encoder import Encoder, Manner
+from app.worker.pipeline import Filling, Pipeline
 
 HEADER = b"header!!" * 4
 
@@ -51,11 +51,14 @@ def plan_of(conversion, encoding="Q8_0"):
     return Plan("test", tuple(tensors), (PlannedFile(HEADER, offset),))
 
 
+def filling(conversion, plan, *files, number=0, importance=None):
+    return Filling(number, conversion, plan, METHODS["nearest"](), importance, files)
+
+
 def run(conversion, plan, target, threads=2):
     partial = PartialFile(target, plan.total_bytes, "f")
     partial.open()
-    encoder = Encoder(METHODS["nearest"](), "cpu")
-    events = list(Pipeline(conversion, plan, encoder, threads).run(partial))
+    events = list(Pipeline([filling(conversion, plan, partial)], Encoder("cpu"), threads).run())
     partial.commit()
     return events
 
@@ -123,7 +126,7 @@ def test_that_a_second_run_reads_only_what_is_missing(conversion, tmp_path):
     plan = plan_of(conversion)
     partial = PartialFile(tmp_path / "out", plan.total_bytes, "f")
     partial.open()
-    events = Pipeline(conversion, plan, Encoder(METHODS["nearest"](), "cpu"), 1).run(partial)
+    events = Pipeline([filling(conversion, plan, partial)], Encoder("cpu"), 1).run()
     next(events)
     events.close()
     partial.close()
@@ -150,7 +153,7 @@ class SmallDevice:
         self.rows = rows
         self.seen = []
 
-    def quantize(self, weight, encoding):
+    def quantize(self, weight, encoding, importance=None):
         self.seen.append(len(weight))
         if len(weight) > self.rows:
             raise torch.OutOfMemoryError
@@ -160,8 +163,8 @@ class SmallDevice:
 def test_that_a_full_device_gets_smaller_slices_and_the_user_is_told_once():
     weight = torch.randn(64, 256)
     method = SmallDevice(rows=20)
-    encoder = Encoder(method, "cpu")
-    content = encoder.encode(weight, ENCODINGS["Q8_0"])
+    encoder = Encoder("cpu")
+    content = encoder.encode(weight, Manner(method, ENCODINGS["Q8_0"]))
     assert bytes(content) == ENCODINGS["Q8_0"].encode(weight)["blocks"].numpy().tobytes()
     assert max(count for count in method.seen if count <= 20) == 16
     assert len(encoder.notes()) == 1
@@ -173,9 +176,10 @@ def test_that_a_device_too_small_for_one_row_leaves_it_to_the_processor(monkeypa
     real = ENCODINGS["Q8_0"].encode(weight)["blocks"].numpy().tobytes()
 
     class OnlyProcessor(SmallDevice):
-        def quantize(self, weight, encoding):
+        def quantize(self, weight, encoding, importance=None):
             if weight.device.type != "cpu":
                 raise torch.OutOfMemoryError
             return encoding.encode(weight)
 
-    assert bytes(Encoder(OnlyProcessor(0), "meta").encode(weight, ENCODINGS["Q8_0"])) == real
+    manner = Manner(OnlyProcessor(0), ENCODINGS["Q8_0"])
+    assert bytes(Encoder("meta").encode(weight, manner)) == real

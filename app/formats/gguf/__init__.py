@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,5 +36,5 @@ class Gguf(Format):
         return FolderConversion(checkpoint)
 
     @override
-    def open(self, path: Path) -> Checkpoint:
-        return GgufFile(path)
+    def open(self, path: Path, parts: Sequence[Path] = ()) -> Checkpoint:
+        return GgufFile(path, parts)

@@ -21,7 +21,7 @@ from app.formats.gguf.layout import lay_out
 from app.formats.gguf.metadata import recipe_metadata
 from app.formats.gguf.recipes import RECIPES
 from app.formats.gguf.rules import GgufRecipe, Shape
-from app.formats.gguf.wishes import Wishes, check_importance, plan_notes
+from app.formats.gguf.wishes import Wishes, check_covered, check_importance, plan_notes, uncovered
 from app.models.architectures.changes import AS_IS, Change
 from app.models.base import Checkpoint
 from app.models.gguf_header import GgufValue
@@ -67,6 +67,8 @@ class GgufConversion(Conversion):
         gguf = _find(recipe.preset)
         wishes = Wishes.of(recipe)
         choices = self._choices(gguf, wishes)
+        if importance is not None:
+            check_covered(gguf, choices, importance)
         entries = [_entry(self._targets[name], choice) for name, choice in choices.items()]
         files, places = lay_out(
             self._encoded_metadata(recipe) + recipe_metadata(gguf.file_type, importance),
@@ -86,7 +88,7 @@ class GgufConversion(Conversion):
             )
             for entry, choice, place in zip(entries, choices.values(), places, strict=True)
         )
-        notes = plan_notes(gguf, wishes, tensors, files)
+        notes = (*plan_notes(gguf, wishes, tensors, files), *uncovered(tensors, importance))
         return Plan(gguf.preset.name, tensors, files, (*self._notes, *notes))
 
     @override

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.core.errors import Unsupported
-from app.core.plan import PlannedFile, PlannedTensor
+from app.core.plan import ImportanceFacts, PlannedFile, PlannedTensor
 from app.core.recipe import Recipe
 from app.core.words import size
 from app.encodings import ENCODINGS
@@ -16,6 +16,7 @@ from app.formats.gguf.choice import EMBEDDING, OUTPUT, Choice, Override, needs_i
 from app.formats.gguf.rules import GgufRecipe
 
 _EXPERTS = "MXFP4_MOE"
+_WITHOUT_CHOICE = {"F32", "F16", "BF16", "Q8_0"}  # importances change nothing in these
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,52 @@ def check_importance(gguf: GgufRecipe, choices: Mapping[str, Choice]) -> None:
             "format.",
             "\n".join(f"{name}: {kind}" for name, kind in in_need.items()),
         )
+
+
+def check_covered(
+    gguf: GgufRecipe, choices: Mapping[str, Choice], importance: ImportanceFacts
+) -> None:
+    """Refuse types that need importances where the matrix has none, as llama.cpp does.
+
+    Raises:
+        Unsupported: There are such types.
+    """
+    in_need = [
+        name
+        for name, choice in choices.items()
+        if importance.covered
+        and name not in importance.covered
+        and needs_importance(gguf, name, choice.encoding)
+    ]
+    if in_need:
+        raise Unsupported(
+            f"The importance matrix knows nothing of {len(in_need)} tensors that "
+            f"{gguf.preset.name} needs it for, such as {in_need[0]}.",
+            "Choose a larger format, or a matrix that was made for this model.",
+            "\n".join(in_need),
+        )
+
+
+def uncovered(
+    tensors: Sequence[PlannedTensor], importance: ImportanceFacts | None
+) -> tuple[str, ...]:
+    """A sentence on the tensors that are quantized without importances, against expectation."""
+    if importance is None or not importance.covered:
+        return ()
+    names = [
+        tensor.name
+        for tensor in tensors
+        if tensor.name not in importance.covered
+        and len(tensor.shape) > 1
+        and tensor.name != EMBEDDING  # looked up and never multiplied
+        and tensor.encoding not in _WITHOUT_CHOICE
+    ]
+    first = next(iter(names), "")
+    note = (
+        f"The importance matrix knows nothing of {len(names)} tensors, such as {first}: all "
+        "of their columns count alike."
+    )
+    return (note,) if names else ()
 
 
 def plan_notes(
