@@ -56,6 +56,7 @@ def answer(mode: str, words: list[str]) -> None:
         "inspect": lambda: hub_inspection(subject),
         "hardware": lambda: _computer(_option(words, "--on") or mode).to_json(),
         "fit": lambda: fits(words),
+        "quantize": lambda: planned(words),
         "search": lambda: search(words).to_json(),
         "probe": lambda: PROBES.get(mode, PROBES[""]),
         "download": lambda: {
@@ -163,7 +164,8 @@ def fits(words: list[str]) -> dict[str, object]:
             tokens_per_second=(38.0, 61.0),
             reason="" if word is FitWord.FITS else "A smaller format would fit.",
         ).to_json()
-    return {"model": words[1], "fits": found}
+    cost = {"memory": 1_100_000_000, "seconds": [200.0, 320.0], "calibration": [1500.0, 3300.0]}
+    return {"model": words[1], "fits": found, "costs": dict.fromkeys(SIZES, cost)}
 
 
 def _word(nbytes: int, room: int) -> FitWord:
@@ -177,7 +179,8 @@ def _word(nbytes: int, room: int) -> FitWord:
 SIZES = {
     "BF16": 16_388_000_000, "Q8_0": 8_709_000_000, "Q6_K": 6_726_000_000,
     "Q5_K_M": 5_851_000_000, "Q5_K_S": 5_720_000_000, "Q4_K_M": 5_027_000_000,
-    "Q4_K_S": 4_802_000_000, "Q4_0": 4_655_000_000,
+    "Q4_K_S": 4_802_000_000, "Q4_0": 4_655_000_000, "IQ3_M": 3_740_000_000,
+    "IQ2_M": 2_930_000_000,
 }  # fmt: skip
 
 
@@ -262,20 +265,76 @@ def hub_inspection(name: str) -> dict[str, object]:
     return {**found, "model": {**found["model"], "path": name}, "hub": hub}
 
 
+def _group(group: str, **rest: object) -> dict[str, object]:
+    return {"group": group, "importance_helps": True, "needs_importance": False, **rest}
+
+
+GROUPS = {
+    "BF16": _group("near the original", importance_helps=False),
+    "Q8_0": _group("near the original", importance_helps=False, featured=True, loss=0.0010),
+    "Q6_K": _group("near the original", loss=0.0041),
+    "Q5_K_M": _group("the usual choice", loss=0.0120),
+    "Q5_K_S": _group("the usual choice", loss=0.0140),
+    "Q4_K_M": _group("the usual choice", featured=True, loss=0.041),
+    "Q4_K_S": _group("the usual choice", loss=0.045),
+    "Q4_0": _group("small", loss=0.26),
+    "IQ3_M": _group("small", featured=True, loss=0.21),
+    "IQ2_M": _group("very small", featured=True, needs_importance=True),
+    "TQ1_0": _group("for experiments", importance_helps=False),
+}
+
+
+def planned(words: list[str]) -> dict[str, object]:
+    """A model of three tensors a layer, of which rules change the types."""
+    rules = [text.rpartition("=") for at, text in enumerate(words) if words[at - 1] == "--tensor"]
+    kinds = {"attn_q": 10_000_000, "ffn_down": 60_000_000, "ffn_up": 60_000_000}
+    tensors = []
+    for layer in range(36):
+        for kind, nbytes in kinds.items():
+            name = f"blk.{layer}.{kind}.weight"
+            encoding = next((rule[2] for rule in rules if rule[0] in name), "")
+            tensors.append(
+                {
+                    "name": name,
+                    "encoding": encoding or "Q4_K",
+                    "wanted": "",
+                    "nbytes": nbytes * (1 + bool(encoding)),
+                }
+            )
+    for rule in rules:
+        if not any(rule[0] in tensor["name"] for tensor in tensors):
+            title = f"No tensor of this model has a name like '{rule[0]}'."
+            _put({"error": {"title": title, "hint": "Its names are like blk.0.ffn_up.weight."}})
+            sys.exit(2)
+    split = int(_option(words, "--split") or 0)
+    nbytes = SIZES[_option(words, "--format")]
+    nbytes += sum(tensor["nbytes"] // 2 for tensor in tensors if tensor["encoding"] != "Q4_K")
+    return {
+        "preset": words[1], "bytes_before": 16_381_470_720, "bytes_after": nbytes,
+        "bits_per_weight": 8 * nbytes / 8_190_735_360, "tensors": tensors, "notes": [],
+        "files": [{}] * (-(-nbytes // split) if split else 1),
+    }  # fmt: skip
+
+
 def inspection(path: Path) -> dict[str, Any]:
     """A model of eight billion weights."""
 
-    def choice(preset: str, nbytes: int, bits: float, quality: str, summary: str) -> dict[str, Any]:
+    def choice(
+        preset: str, nbytes: int, bits: float, quality: str, summary: str, **rest: Any
+    ) -> dict[str, Any]:
         return {
             "preset": preset, "format": "gguf", "runs_in": "llama.cpp, Ollama, LM Studio",
             "extension": ".gguf", "summary": summary, "quality": quality,
             "recommended": preset == "Q4_K_M", "nbytes": nbytes, "bits_per_weight": bits,
-            "fallbacks": [], "notes": [], "problem": None,
+            "fallbacks": [], "notes": [], "problem": None, **GROUPS[preset], **rest,
         }  # fmt: skip
 
     small = choice(
         "Q4_K_M", 5_027_000_000, 4.91, "small loss, the usual choice", "The usual choice."
     )
+    small["notes"] = [
+        "3 of 399 tensors have rows that do not divide by 256: Q5_0 instead of Q4_K, 3.9 MB more."
+    ]
     small["fallbacks"] = [
         {"tensor": f"blk.{layer}.ffn_down.weight", "wanted": "Q4_K", "encoding": "Q5_0",
          "extra_bytes": 1_300_000} for layer in range(3)
@@ -297,6 +356,9 @@ def inspection(path: Path) -> dict[str, Any]:
             small,
             choice("Q4_K_S", 4_802_000_000, 4.7, "small loss", "A little smaller than usual."),
             choice("Q4_0", 4_655_000_000, 4.5, "visible loss", "For old or small processors."),
+            choice("IQ3_M", 3_740_000_000, 3.7, "visible loss", "The best of 3 bits."),
+            choice("IQ2_M", 2_930_000_000, 2.9, "large loss", "Under 3 bits."),
             ternary,
         ],
+        "types": ["F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K"],
     }  # fmt: skip

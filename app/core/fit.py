@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -123,6 +123,8 @@ class ConversionCost:
     """Bytes at the peak."""
     seconds: tuple[float, float] | None = None
     """From and to; None where nothing was converted here yet."""
+    calibration: tuple[float, float] | None = None
+    """What computing an importance matrix takes more, from and to; None where nobody knows."""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> ConversionCost:
@@ -132,7 +134,28 @@ class ConversionCost:
             ValueError: The fields are not those of a cost.
         """
         try:
-            seconds = fields["seconds"]
-            return cls(fields["memory"], (seconds[0], seconds[1]) if seconds else None)
+            seconds, more = fields["seconds"], fields.get("calibration")
+            return cls(
+                fields["memory"],
+                (seconds[0], seconds[1]) if seconds else None,
+                (more[0], more[1]) if more else None,
+            )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("not a cost") from error
+
+
+def together(costs: Sequence[ConversionCost]) -> ConversionCost | None:
+    """What several results take that are made one from another's reading; None for none.
+
+    The model is read once, which the time does not allow for: it is what they take at the most.
+    """
+    if not costs:
+        return None
+    spans = [cost.seconds for cost in costs]
+    known = [span for span in spans if span is not None]
+    seconds = (sum(span[0] for span in known), sum(span[1] for span in known))
+    return ConversionCost(
+        max(cost.memory for cost in costs),
+        seconds if len(known) == len(spans) else None,
+        costs[0].calibration,
+    )

@@ -66,6 +66,21 @@ def _amounts(progress: Progress) -> list[str]:
     return [text, *speed]
 
 
+def promise(before: int, after: int, formats: int, *, download: bool) -> str:
+    """What a conversion would do, in bytes of the original and of all results."""
+    if formats == 1:
+        text = _tr("{} to {}, {:.0f} % of the original").format(
+            words.size(before), words.size(after), 100 * after / max(1, before)
+        )
+    else:
+        text = _tr("{} to {} formats, {} together").format(
+            words.size(before), formats, words.size(after)
+        )
+    if download:
+        return _tr("Downloads {}, then {}").format(words.size(before), text)
+    return text
+
+
 def outcome(report: Report) -> str:
     """A result in a few words: "5.0 GB, small loss"."""
     parts = [words.size(report.bytes_after)]

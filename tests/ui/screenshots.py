@@ -94,6 +94,46 @@ def render(app: QApplication, window: Window, folder: Path, scheme: str) -> None
                 bar.setValue(0)
 
 
+def show_convert(app: QApplication, window: Window, theme: Theme, folder: Path) -> None:
+    """The form with all formats, with several chosen, fitted, and with everything unfolded."""
+    window.open_page("convert")
+    page = window.page("convert")
+
+    def shoot(name: str) -> None:
+        for scheme in ("light", "dark"):
+            theme.follow(scheme)
+            for size in SIZES:
+                window.resize(*size)
+                pause(app, 0.3)
+                pictures = [window.grab()]
+                bar = page.area.verticalScrollBar()
+                while bar.value() < bar.maximum():
+                    bar.setValue(bar.value() + bar.pageStep())
+                    pause(app, 0.1)
+                    pictures.append(window.grab())
+                for place, picture in enumerate(pictures):
+                    picture.save(str(folder / f"convert-{name}-{scheme}-{size[0]}-{place}.png"))
+                bar.setValue(0)
+
+    page.quality.fitting.click()
+    shoot("fitted")
+    page.quality.all.click()
+    shoot("all")
+    page.quality.filter.setText("small")
+    shoot("filter")
+    page.quality.all.click()
+    page.quality.formats.tick("IQ2_M")
+    page.more.setChecked(True)
+    page.advanced.recipe.overrides.add_rule("ffn_down", "Q6_K")
+    page.advanced.recipe.overrides.add_rule("attn_q", "Q8_0")
+    page.advanced._tensors.button.click()
+    pause(app, 3)
+    shoot("several")
+    page.advanced.recipe.overrides.add_rule("nowhere", "Q8_0")
+    pause(app, 3)
+    shoot("refused")
+
+
 def show_hub(app: QApplication, window: Window, theme: Theme, folder: Path) -> None:
     """A chosen model on the page Find."""
     window.open_page("find")
@@ -161,6 +201,7 @@ def main(folder: Path, font: str) -> None:
     for scheme in ("light", "dark"):
         theme.follow(scheme)
         render(app, window, folder, scheme)
+    show_convert(app, window, theme, folder)
     show_hub(app, window, theme, folder)
     window.close()
     show_computers(app, preferences, theme, folder)

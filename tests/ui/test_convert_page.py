@@ -3,15 +3,13 @@ from pathlib import Path
 
 import pytest
 from fake_answers import inspection
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QModelIndex, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QPushButton
 
-from app.core.fit import Fit, FitOptions, FitWord
 from app.core.job import State
-from app.core.model import FormatChoice, Inspection
+from app.core.model import Inspection
 from app.ui.pages.convert import ConvertPage
-from app.ui.widgets.format_table import best_choice, shortlist
 from app.ui.widgets.run_on import ImaginedBar
 
 MODEL = "/models/Qwen3-8B"
@@ -35,11 +33,23 @@ def ready(page, qtbot):
 
 
 def rows(page):
-    model = page.formats.model()
-    return [
-        [model.index(row, column).data() for column in range(model.columnCount())]
-        for row in range(model.rowCount())
-    ]
+    """The texts of all formats in the list, also of those that are folded away."""
+    model = page.quality.formats.model()
+
+    def cells(row, above):
+        return [model.index(row, column, above).data() for column in range(model.columnCount())]
+
+    found = []
+    for place in range(model.rowCount()):
+        above = model.index(place, 0)
+        inside = [cells(row, above) for row in range(model.rowCount(above))]
+        found += inside or [cells(place, QModelIndex())]
+    return found
+
+
+def place_of(page, preset, column=0):
+    index = page.quality.formats.model().place(preset)
+    return index.siblingAtColumn(column)
 
 
 def type_path(qtbot, page, path):
@@ -61,50 +71,51 @@ def test_that_a_model_appears_with_its_qualities(ready):
 
 
 def test_that_the_recommended_quality_is_chosen(ready):
-    assert ready.formats.choice().preset == "Q4_K_M"
+    assert ready.quality.formats.choice().preset == "Q4_K_M"
     assert ready.target.path.endswith("Qwen3-8B-Q4_K_M.gguf")
-    assert ready.summary.text() == "16.4 GB to 5.0 GB, 31 % of the original"
+    assert ready.bar.summary.text() == "16.4 GB to 5.0 GB, 31 % of the original"
 
 
-def test_that_the_short_list_has_one_row_a_quality_and_all_are_one_click_away(ready, qtbot):
-    assert len({row[4] for row in rows(ready)}) == len(rows(ready)) == 6
-    qtbot.mouseClick(ready.all, Qt.MouseButton.LeftButton)
-    assert len(rows(ready)) == 9
-    assert ready.formats.choice().preset == "Q4_K_M"
+def test_that_the_short_list_has_one_row_a_size_class_and_all_are_one_click_away(ready, qtbot):
+    assert [row[0] for row in rows(ready)] == ["Q8_0", "Q4_K_M", "IQ3_M", "IQ2_M"]
+    qtbot.mouseClick(ready.quality.all, Qt.MouseButton.LeftButton)
+    assert len(rows(ready)) == 11
+    assert ready.quality.choice.preset == "Q4_K_M"
 
 
 def test_that_an_impossible_quality_says_why_and_cannot_be_chosen(ready, qtbot):
-    ready.all.click()
-    ready.formats.choose("TQ1_0")
-    assert ready.formats.choice().preset == "Q4_K_M"
-    model = ready.formats.model()
-    place = next(row for row in range(model.rowCount()) if model.index(row, 0).data() == "TQ1_0")
-    assert not model.flags(model.index(place, 0)) & Qt.ItemFlag.ItemIsEnabled
-    assert "not trained for it" in model.index(place, 5).data()
+    ready.quality.all.click()
+    ready.quality.formats.choose("TQ1_0")
+    ready.quality.formats.tick("TQ1_0")
+    assert [choice.preset for choice in ready.quality.choices] == ["Q4_K_M"]
+    place = place_of(ready, "TQ1_0", 6)
+    assert not place.flags() & Qt.ItemFlag.ItemIsEnabled
+    assert "not trained for it" in place.data()
 
 
 def test_that_another_quality_changes_the_suggested_name(ready, qtbot):
-    ready.formats.choose("Q4_0")
+    ready.quality.formats.choose("Q4_0")
     qtbot.waitUntil(ready.convert.isEnabled)
     assert ready.target.path.endswith("Qwen3-8B-Q4_0.gguf")
 
 
-def test_that_the_share_of_the_original_gives_way_where_there_is_no_room(ready, qtbot):
+def test_that_figures_give_way_where_there_is_no_room(ready, qtbot):
     for width, hidden in ((1200, False), (800, True), (1200, False)):
         ready.resize(width, 700)
-        qtbot.waitUntil(lambda hidden=hidden: ready.formats.isColumnHidden(2) is hidden)
-        assert ready.formats.columnWidth(5) > 200
+        qtbot.waitUntil(lambda hidden=hidden: ready.quality.formats.isColumnHidden(2) is hidden)
+        assert ready.quality.formats.columnWidth(6) > 180
 
 
 def test_that_the_list_is_sorted_by_a_click_on_its_heading(ready):
-    ready.formats.sortByColumn(1, Qt.SortOrder.AscendingOrder)
-    assert [row[1] for row in rows(ready)][:2] == ["4.7 GB", "4.8 GB"]
+    ready.quality.formats.sortByColumn(1, Qt.SortOrder.AscendingOrder)
+    assert [row[1] for row in rows(ready)][:2] == ["2.9 GB", "3.7 GB"]
 
 
 def test_that_parts_which_take_a_larger_format_are_named(ready):
-    assert "3 parts" in ready.notes._folding.button.text()
-    ready.notes._folding.button.click()
-    assert "blk.0.ffn_down.weight: Q5_0 instead of Q4_K" in ready.notes._list.text()
+    assert "3 of 399 tensors" in ready.quality.notes._notes.text()
+    assert "3 tensors" in ready.quality.notes._folding.button.text()
+    ready.quality.notes._folding.button.click()
+    assert "blk.0.ffn_down.weight: Q5_0 instead of Q4_K" in ready.quality.notes._list.text()
 
 
 def test_that_a_file_in_the_way_needs_a_tick(ready, qtbot, tmp_path):
@@ -113,7 +124,7 @@ def test_that_a_file_in_the_way_needs_a_tick(ready, qtbot, tmp_path):
     type_path(qtbot, ready, taken)
     qtbot.waitUntil(ready.target.replace.isVisible)
     assert not ready.convert.isEnabled()
-    assert "There is a file" in ready.summary.text()
+    assert "There is a file" in ready.bar.summary.text()
     ready.target.replace.click()
     assert ready.convert.isEnabled()
     ready.primary()
@@ -132,14 +143,14 @@ def test_that_both_files_can_be_kept(ready, qtbot, tmp_path):
 
 def test_that_a_bad_name_is_explained_while_it_is_typed(ready, qtbot):
     type_path(qtbot, ready, "/models/result.bin")
-    qtbot.waitUntil(lambda: "end in .gguf" in ready.summary.text())
+    qtbot.waitUntil(lambda: "end in .gguf" in ready.bar.summary.text())
     assert not ready.convert.isEnabled()
 
 
 def test_that_convert_queues_what_the_form_says(ready, qtbot, tmp_path):
     ready.advanced.threads.setValue(1)
     ready.advanced.evaluate.setChecked(False)
-    ready.advanced.pure.setChecked(True)
+    ready.advanced.recipe.pure.setChecked(True)
     with qtbot.waitSignal(ready.context.desk.page_wanted) as wanted:
         qtbot.mouseClick(ready.convert, Qt.MouseButton.LeftButton)
     job = ready.context.queue.jobs()[0]
@@ -159,7 +170,7 @@ def test_that_the_next_job_gets_a_name_of_its_own(ready, qtbot):
 
 def test_that_a_dot_marks_what_differs_from_the_default(ready):
     assert "●" not in ready.more.text()
-    ready.advanced.pure.setChecked(True)
+    ready.advanced.recipe.pure.setChecked(True)
     assert ready.more.text().endswith("●")
 
 
@@ -243,22 +254,21 @@ def judged(ready, qtbot):
 
 
 def fit_words(page):
-    return {row[0]: row[5] for row in rows(page)}
+    return {row[0]: row[6] for row in rows(page)}
 
 
 def test_that_every_quality_says_whether_it_runs_here(judged):
     words = fit_words(judged)
     assert words["Q4_K_M"] == "● fits well"
-    assert words["Q6_K"] == "◐ fits tightly"
-    assert words["BF16"] == "✕ does not fit"
-    judged.all.click()
+    judged.quality.all.click()
+    assert fit_words(judged)["Q6_K"] == "◐ fits tightly"
+    assert fit_words(judged)["BF16"] == "✕ does not fit"
     assert fit_words(judged)["Q8_0"] == "◑ partly on the GPU (18 of 36 layers)"
     assert fit_words(judged)["TQ1_0"] == "This model was not trained for it."
 
 
 def test_that_the_parts_of_an_answer_are_its_tip(judged):
-    index = judged.formats.currentIndex()
-    tip = judged.formats.model().index(index.row(), 5).data(Qt.ItemDataRole.ToolTipRole)
+    tip = judged.quality.formats.currentIndex().data(Qt.ItemDataRole.ToolTipRole)
     assert "Weights 4.7 GB, Context 1.1 GB" in tip
     assert "context of 8,192" in tip
 
@@ -282,26 +292,26 @@ def test_that_an_imagined_computer_is_marked_and_given_back(judged, qtbot):
     (bar,) = judged.findChildren(ImaginedBar)
     qtbot.waitUntil(bar.isVisible)
     assert bar.text.text() == "Imagined: RTX 4090"
-    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "● fits well")
-    assert judged.formats.choice().preset == "Q8_0"
+    qtbot.waitUntil(lambda: fit_words(judged)["Q8_0"] == "● fits well")
+    assert judged.quality.formats.choice().preset == "Q8_0"
     bar.back.click()
-    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "✕ does not fit")
+    qtbot.waitUntil(lambda: fit_words(judged)["Q8_0"].startswith("◑"))
     assert not bar.isVisible()
-    assert judged.formats.choice().preset == "Q4_K_M"
+    assert judged.quality.formats.choice().preset == "Q4_K_M"
 
 
 def test_that_a_quality_the_user_chose_stays_chosen(judged, qtbot):
-    judged.formats.choose("Q6_K")
+    judged.quality.formats.choose("Q6_K")
     judged.context.machine.imagine("RTX 4090")
-    qtbot.waitUntil(lambda: fit_words(judged)["BF16"] == "● fits well")
-    assert judged.formats.choice().preset == "Q6_K"
+    qtbot.waitUntil(lambda: fit_words(judged)["Q8_0"] == "● fits well")
+    assert judged.quality.formats.choice().preset == "Q6_K"
 
 
 def test_that_looking_at_the_computer_again_asks_again(judged, qtbot):
     before = judged.fits.found
     judged.context.machine.watch()
     qtbot.waitUntil(lambda: judged.fits.found is not before)
-    assert judged.formats.choice().preset == "Q4_K_M"
+    assert judged.quality.formats.choice().preset == "Q4_K_M"
 
 
 def test_that_a_computer_nobody_knows_is_explained(judged, qtbot):
@@ -315,7 +325,8 @@ def test_that_a_name_of_the_hub_can_be_pasted(page, qtbot):
     qtbot.keyClicks(page.model.drop_zone.name, "https://huggingface.co/Qwen/Qwen3-8B")
     qtbot.keyClick(page.model.drop_zone.name, Qt.Key.Key_Return)
     qtbot.waitUntil(page.convert.isEnabled)
-    assert page.summary.text() == "Downloads 16.4 GB, then 16.4 GB to 5.0 GB, 31 % of the original"
+    promise = "Downloads 16.4 GB, then 16.4 GB to 5.0 GB, 31 % of the original"
+    assert page.bar.summary.text() == promise
     page.primary()
     assert page.context.queue.jobs()[0].source == "Qwen/Qwen3-8B"
 
@@ -356,28 +367,6 @@ def test_that_a_full_disk_at_the_start_is_said(ready, qtbot, monkeypatch):
     with qtbot.waitSignal(ready.context.desk.notice_wanted) as notice:
         ready.primary()
     assert "Make room" in notice.args[0].text
-
-
-def test_that_every_quality_word_keeps_its_best_format():
-    def choice(preset, quality, nbytes, **rest):
-        return FormatChoice(preset, "gguf", "", ".gguf", "", quality, False, nbytes, **rest)
-
-    found = shortlist((choice("A", "good", 9), choice("B", "good", 8), choice("C", "bad", 1)))
-    assert found == {"B", "C"}
-
-
-def test_that_the_best_quality_that_fits_well_is_recommended():
-    def choice(preset, nbytes, bits, **rest):
-        return FormatChoice(preset, "gguf", "", "", "", "", preset == "C", nbytes, bits, **rest)
-
-    choices = (choice("A", 100, 16.0), choice("B", 50, 8.0), choice("C", 30, 4.8))
-    options = FitOptions()
-    well, tight = Fit(FitWord.FITS, options), Fit(FitWord.TIGHT, options)
-    assert best_choice(choices, {}, 100) == "C"
-    assert best_choice(choices, {"A": well, "B": well, "C": well}, 100) == "B"
-    assert best_choice(choices, {"A": tight, "B": tight, "C": well}, 100) == "C"
-    assert best_choice(choices, {"A": tight, "B": tight, "C": tight}, 100) == "C"
-    assert best_choice((), {}, 100) == ""
 
 
 def test_that_the_fake_speaks_the_protocol():

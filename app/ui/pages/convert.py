@@ -11,25 +11,29 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from typing_extensions import override
 
-from app.core import words
+from app.core.fit import together
 from app.core.job import Job, Output, new_id
 from app.core.model import FormatChoice, Inspection
 from app.core.names import result_name
 from app.core.recipe import Recipe
+from app.ui import phrases
+from app.ui.command_line import job_words
 from app.ui.context import Context, Notice
 from app.ui.fits import Fits
-from app.ui.icons import Button, Picture
 from app.ui.page import Page, section
+from app.ui.plans import Plans
+from app.ui.recommend import usual_recipe
 from app.ui.target import Target
+from app.ui.widgets.action_bar import ActionBar
 from app.ui.widgets.advanced import AdvancedPanel, Options
-from app.ui.widgets.choice_notes import ChoiceNotes
 from app.ui.widgets.context_choice import ContextChoice
 from app.ui.widgets.drop_zone import dropped_path
-from app.ui.widgets.format_table import FormatTable
+from app.ui.widgets.importance_choice import ImportanceChoice
 from app.ui.widgets.model_field import ModelField
+from app.ui.widgets.quality_section import QualitySection
 from app.ui.widgets.run_on import ImaginedBar, RunOn
 from app.ui.widgets.target_field import TargetField
-from app.ui.widgets.text import ElidedLabel, label
+from app.ui.widgets.text import label
 
 
 class ConvertPage(Page):
@@ -42,6 +46,7 @@ class ConvertPage(Page):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._suggested = True  # the target's name is still ours
+        self._several = False  # whether the target is a folder for several results
         self._inspection: Inspection | None = None
         self.setAcceptDrops(True)
         self._build()
@@ -59,21 +64,20 @@ class ConvertPage(Page):
             "<p><b>Make a model smaller.</b> Choose a model, a quality and a place, then press "
             "Convert. The original is never changed.</p>"
             "<p>Fewer bits a weight make a smaller and faster model that answers a little less "
-            "exactly. The one with the star is the usual choice.</p>"
+            "exactly. The one with the star is recommended for this computer. Tick several to make "
+            "them all at once.</p>"
             "<p>Ctrl+O opens a model, Ctrl+Enter converts, Ctrl+1 to 6 change the page.</p>"
         )
 
     def _build(self) -> None:
-        self.model = ModelField([*self.context.command], self.context.preferences)
-        self.fits = Fits(
-            [*self.context.command], self.context.machine, self.context.preferences, self
-        )
+        command = [*self.context.command]
+        self.model = ModelField(command, self.context.preferences)
+        self.fits = Fits(command, self.context.machine, self.context.preferences, self)
+        self.plans = Plans(command, self)
         self.run_on = RunOn(self.context.machine)
         self.tokens = ContextChoice(self.context.preferences)
-        self.formats = FormatTable()
-        self.all = Button("", "link")
-        self.all.setCheckable(True)
-        self.notes = ChoiceNotes()
+        self.quality = QualitySection()
+        self.importance = ImportanceChoice()
         self.target = TargetField()
         self.advanced = AdvancedPanel()
         self.form = QWidget()
@@ -81,13 +85,8 @@ class ConvertPage(Page):
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(8)
         body.addLayout(self._circumstances())
-        quality = QHBoxLayout()
-        quality.addWidget(section(self.tr("Quality")))
-        quality.addStretch()
-        quality.addWidget(self.all, 0, Qt.AlignmentFlag.AlignBottom)
-        body.addLayout(quality)
-        body.addWidget(self.formats)
-        body.addWidget(self.notes)
+        body.addWidget(self.quality)
+        body.addWidget(self.importance)
         body.addWidget(section(self.tr("Save to")))
         body.addWidget(self.target)
         body.addSpacing(8)
@@ -101,7 +100,9 @@ class ConvertPage(Page):
         column.addWidget(self.form)
         column.addStretch()
         self.area = self.add_scrolled(content)
-        self.add_footer(self._footer())
+        self.bar = ActionBar()
+        self.more, self.convert = self.bar.more, self.bar.convert
+        self.add_footer(self.bar)
         self.advanced.hide()
 
     def _circumstances(self) -> QHBoxLayout:
@@ -122,31 +123,16 @@ class ConvertPage(Page):
         row.addStretch(1)
         return row
 
-    def _footer(self) -> QWidget:
-        footer = QWidget()
-        row = QHBoxLayout(footer)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(8)
-        self.mark = Picture("alert", "careful", 18)
-        self.summary = ElidedLabel()
-        self.more = Button(self.tr("Advanced"), "quiet", "advanced")
-        self.more.setCheckable(True)
-        self.convert = Button(self.tr("Convert"), "primary")
-        row.addWidget(self.mark)
-        row.addWidget(self.summary, 1)
-        row.addWidget(self.more)
-        row.addWidget(self.convert)
-        return footer
-
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
-        self.formats.chosen.connect(self._on_choice)
+        self.quality.chosen.connect(self._on_choice)
         self.fits.changed.connect(self._on_fits)
-        self.all.toggled.connect(self._show_all)
+        self.importance.changed.connect(self._on_recipe)
+        self.plans.changed.connect(self._on_plans)
         self.target.checked.connect(self._refresh)
         self.target.edited.connect(self._on_target_edited)
         self.more.toggled.connect(self._show_advanced)
-        self.advanced.changed.connect(self._refresh)
+        self.advanced.changed.connect(self._on_recipe)
         self.advanced.copy_wanted.connect(self._copy_command)
         self.convert.clicked.connect(self.primary)
         self.context.machine.identified.connect(self._on_machine)
@@ -174,10 +160,11 @@ class ConvertPage(Page):
         self._inspection = found
         if found is not None:
             self._suggested = True
-            self.formats.show_choices(found.choices, found.model.nbytes)
+            self.advanced.recipe.set_types(found.types)
+            self.importance.reset()
+            self.quality.show_model(found)
             self.tokens.set_most(found.model.context)
             self.fits.ask(self.model.path, found.model.context)
-            self._label_all()
         else:
             self.fits.ask("")
         self._refresh()
@@ -194,61 +181,101 @@ class ConvertPage(Page):
 
     # Choosing a quality and a place
 
-    @Slot(object)
-    def _on_choice(self, choice: FormatChoice) -> None:
-        self.notes.show_choice(choice)
-        self._show_fit(choice)
-        self._look_at_target()
+    @Slot()
+    def _on_choice(self) -> None:
+        self.importance.show_formats(self.quality.choices)
+        self._show_fit()
+        self._on_recipe()
 
     @Slot()
     def _on_fits(self) -> None:
-        if self.model.inspection is None:
-            return
-        self.formats.show_fits(self.fits.found)
-        self._label_all()
-        choice = self.formats.choice()
-        if choice is not None:
-            self._show_fit(choice)
+        if self.model.inspection is not None:
+            self.quality.show_fits(self.fits.found)
+            self._show_fit()
 
-    def _show_fit(self, choice: FormatChoice) -> None:
+    def _show_fit(self) -> None:
+        choice = self.quality.choice
+        if choice is None:
+            return
         problem = self.fits.problem
         trouble = f"{problem.title} {problem.hint}".strip() if problem else ""
         if self.fits.is_busy and not self.fits.found:
             trouble = self.tr("Working out whether it runs here")
-        self.notes.show_fit(self.formats.fit(choice.preset), trouble)
-        self.target.show_cost(self.fits.costs.get(choice.preset))
+        self.quality.notes.show_fit(self.fits.found.get(choice.preset), trouble)
+        costs = self.fits.costs
+        cost = together([costs[row.preset] for row in self.quality.choices if row.preset in costs])
+        self.target.show_cost(cost)
+        self.importance.show_time(cost.calibration if cost else None)
 
-    @Slot(bool)
-    def _show_all(self, everything: bool) -> None:
-        self.formats.show_all(everything)
-        self._label_all()
+    def _recipes(self) -> dict[str, Recipe]:
+        """What is to be made, by preset."""
+        changes = self.advanced.recipe.changes
+        return {
+            choice.preset: changes.apply(
+                Recipe(choice.preset, importance=self.importance.importance_for(choice))
+            )
+            for choice in self.quality.choices
+        }
 
-    def _label_all(self) -> None:
-        if self.all.isChecked():
-            self.all.setText(self.tr("Show fewer"))
-        else:
-            assert self.model.inspection is not None
-            self.all.setText(self.tr("Show all {}").format(len(self.model.inspection.choices)))
-        self.all.setVisible(self.all.isChecked() or self.formats.hidden_rows > 0)
+    @Slot()
+    def _on_recipe(self) -> None:
+        """Ask for the plans of what the list has no sizes of, and of what the panel shows."""
+        shown = self.quality.choice.preset if self.quality.choice else ""
+        opened = self.more.isChecked()
+        usual = {choice.preset: usual_recipe(choice) for choice in self.quality.choices}
+        wanted = tuple(
+            recipe
+            for preset, recipe in self._recipes().items()
+            if recipe != usual[preset] or (opened and preset == shown)
+        )
+        self.plans.ask(self.model.path, () if self.advanced.recipe.overrides.problem else wanted)
+        self._look_at_target()
+        self._refresh()
+
+    @Slot()
+    def _on_plans(self) -> None:
+        if self.model.inspection is None:
+            return
+        choice = self.quality.choice
+        recipe = self._recipes().get(choice.preset) if choice else None
+        plan = self.plans.plan(recipe) if recipe else None
+        self.advanced.show_plan(choice, plan, self.plans.problem)
+        self._look_at_target()
+        self._refresh()
+
+    def _nbytes(self) -> int:
+        """Bytes of all results; those of the usual recipes while the others are worked out."""
+        plans = {preset: self.plans.plan(recipe) for preset, recipe in self._recipes().items()}
+        return sum(
+            plan.nbytes if (plan := plans[choice.preset]) else choice.nbytes
+            for choice in self.quality.choices
+        )
 
     def _look_at_target(self) -> None:
-        choice = self.formats.choice()
-        if self.model.inspection is None or choice is None:
+        """Check where the results go."""
+        choices = self.quality.choices
+        if self.model.inspection is None or not choices:
             return
+        model, several = self.model.inspection.model.name, len(choices) > 1
+        names = tuple(result_name(model, row.preset, row.extension) for row in choices)
         path = self.target.path
         if self._suggested or not path:
             folder = Path(self.context.preferences.output_folder)
-            name = result_name(self.model.inspection.model.name, choice.preset, choice.extension)
-            path = str(folder / name)
-        waiting = (job.target for job in self.context.queue.jobs() if not job.state.is_final)
+            path = str(folder if several else folder / names[0])
+        elif several != self._several:  # a folder is wanted where a file was, or a file in it
+            path = str(Path(path).parent if several else Path(path) / names[0])
+        self._several = several
+        jobs = (job for job in self.context.queue.jobs() if not job.state.is_final)
+        waiting = (output.target for job in jobs for output in job.outputs)
         self.target.look_at(
             Target(
                 path=path,
-                extension=choice.extension,
-                nbytes=choice.nbytes,
+                extension=choices[0].extension,
+                nbytes=self._nbytes(),
                 source=self.model.path,
                 taken=frozenset(waiting),
                 is_suggestion=self._suggested,
+                names=names if several else (),
             )
         )
 
@@ -260,6 +287,7 @@ class ConvertPage(Page):
     def _show_advanced(self, opened: bool) -> None:
         self.advanced.setVisible(opened and self.model.inspection is not None)
         if opened:
+            self._on_recipe()
             QTimer.singleShot(0, self, lambda: self.area.ensureWidgetVisible(self.advanced))
 
     @Slot()
@@ -280,46 +308,50 @@ class ConvertPage(Page):
     @Slot()
     def _refresh(self) -> None:
         """Say below what pressing the button would do, or why it cannot be pressed."""
-        choice = self._choice()
-        ready = choice is not None and self.target.is_ready
+        choices = self._chosen()
+        trouble = self._trouble() if choices else ""
         self.form.setVisible(self.model.is_known)
-        self.convert.setEnabled(ready)
-        self.more.setEnabled(choice is not None)
-        self.advanced.setVisible(choice is not None and self.more.isChecked())
-        trouble = self.target.trouble if choice else ""
-        self.mark.setVisible(bool(trouble))
-        self.summary.setText(trouble or self._promise(choice))
-        dot = "" if self.advanced.is_usual else "  ●"
-        self.more.setText(self.tr("Advanced") + dot)
-        if choice is not None:
+        self.convert.setEnabled(bool(choices) and self.target.is_ready and not trouble)
+        self.more.setEnabled(bool(choices))
+        self.advanced.setVisible(bool(choices) and self.more.isChecked())
+        if trouble:
+            self.bar.show_trouble(trouble)
+        else:
+            self.bar.show_promise(self._promise(choices))
+        self.quality.show_total(self._nbytes())
+        self.bar.mark_more(not self.advanced.is_usual)
+        if choices:
             self.advanced.set_command(self._command_line())
 
-    def _choice(self) -> FormatChoice | None:
-        """What would be made; None without a model in sight."""
+    def _chosen(self) -> tuple[FormatChoice, ...]:
+        """What would be made; nothing without a model in sight."""
         known = self.model.is_known and self.model.inspection is not None
-        return self.formats.choice() if known else None
+        return self.quality.choices if known else ()
 
-    def _promise(self, choice: FormatChoice | None) -> str:
-        if choice is None or self.model.inspection is None:
-            return ""
-        before, after = self.model.inspection.model.nbytes, choice.nbytes
-        share = 100 * after / max(1, before)
-        text = self.tr("{} to {}, {:.0f} % of the original").format(
-            words.size(before), words.size(after), share
+    def _trouble(self) -> str:
+        """Why the button cannot be pressed, in one sentence."""
+        problem = self.plans.problem
+        return (
+            self.advanced.recipe.overrides.problem
+            or (problem.title if problem else "")
+            or self.target.trouble
         )
-        if self.model.is_remote:
-            return self.tr("Downloads {}, then {}").format(words.size(before), text)
-        return text
+
+    def _promise(self, choices: tuple[FormatChoice, ...]) -> str:
+        if not choices or self.model.inspection is None:
+            return ""
+        before = self.model.inspection.model.nbytes
+        return phrases.promise(before, self._nbytes(), len(choices), download=self.model.is_remote)
 
     @override
     @Slot()
     def primary(self) -> None:
-        choice = self._choice()
-        if choice is None or not self.target.is_ready:
+        if not self.convert.isEnabled():
             return
-        job = self._job(choice)
+        job = self._job(self.target.paths)
         try:
-            Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            for output in job.outputs:
+                Path(output.target).parent.mkdir(parents=True, exist_ok=True)
             self.context.queue.submit(job)
         except OSError as error:
             text = self.tr("The job could not be saved. Make room on the disk, then try again.")
@@ -329,30 +361,24 @@ class ConvertPage(Page):
         self._look_at_target()  # the next one gets a name of its own
         self.context.desk.open("queue", job.id)
 
-    def _job(self, choice: FormatChoice) -> Job:
-        options = self.advanced.options
+    def _job(self, paths: tuple[str, ...]) -> Job:
+        options, recipes = self.advanced.options, self._recipes().values()
+        outputs = (Output(path, recipe) for path, recipe in zip(paths, recipes, strict=True))
         return Job(
             id=new_id(),
             source=self.model.path,
-            outputs=(Output(self.target.path, Recipe(choice.preset, pure=options.pure)),),
+            outputs=tuple(outputs),
             device=options.device,
             threads=options.threads,
             evaluate=options.evaluate,
             overwrite=self.target.replaces,
+            calibration=self.importance.calibration,
         )
 
     def _command_line(self) -> str:
-        choice = self.formats.choice()
-        assert choice is not None
-        options = self.advanced.options
-        parts = ["nibble", "quantize", self.model.path, "--format", choice.preset]
-        parts += ["--out", self.target.path]
-        parts += ["--device", options.device] if options.device != "cpu" else []
-        parts += ["--threads", str(options.threads)] if options.threads else []
-        parts += [] if options.evaluate else ["--no-evaluate"]
-        parts += ["--pure"] if options.pure else []
-        parts += ["--overwrite"] if self.target.replaces else []
-        return shlex.join(parts)
+        """Of the job; while its names are checked, with those that are wished for."""
+        paths = self.target.paths or (self.target.path,) * len(self.quality.choices)
+        return shlex.join(job_words(self._job(paths), self.target.path))
 
     @Slot()
     def _copy_command(self) -> None:
@@ -371,3 +397,4 @@ class ConvertPage(Page):
     def leave(self) -> None:
         self.model.close_probe()
         self.fits.close()
+        self.plans.close()

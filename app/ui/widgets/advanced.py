@@ -1,22 +1,22 @@
-"""What most people never change: device, threads, measuring, and one format for all."""
+"""What most people never change: how a job is carried out, and what its results are made of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QWidget,
-)
+from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
+from app.core import words
+from app.core.errors import AppError
 from app.core.machine import Gpu
-from app.ui.icons import Button
+from app.core.model import FormatChoice
+from app.ui.icons import Button, Picture
+from app.ui.plans import ResultPlan
+from app.ui.widgets.folding import Folding
+from app.ui.widgets.marked_grid import MarkedGrid
+from app.ui.widgets.plan_table import PlanTable
+from app.ui.widgets.recipe_form import RecipeForm
 from app.ui.widgets.text import ElidedLabel, label
 from app.ui.widgets.thread_count import ThreadCount
 
@@ -28,11 +28,10 @@ class Options:
     device: str = "cpu"
     threads: int = 0
     evaluate: bool = True
-    pure: bool = False
 
 
 class AdvancedPanel(QFrame):
-    """A card with the options, and the same job as a command line."""
+    """A card with the options, what they come to, and the same job as a command line."""
 
     changed = Signal()
     copy_wanted = Signal()
@@ -45,17 +44,31 @@ class AdvancedPanel(QFrame):
         self.device = QComboBox()
         self.threads = ThreadCount()
         self.evaluate = QCheckBox(self.tr("Measure what is lost"))
-        self.pure = QCheckBox(self.tr("Same format for every part"))
+        self.recipe = RecipeForm()
+        self.tensors = PlanTable()
+        self._tensors = Folding(self.tr("What every tensor becomes"), self.tensors)
+        self._mark = Picture("alert", "careful", 16)
+        self.result = label("", "quiet", wrap=True)
         self._command = ElidedLabel(role="secondary")
-        self._marks: dict[str, QLabel] = {}
-        grid = self._form()
-        self.setLayout(grid)
-        row = grid.rowCount()
-        grid.addLayout(self._command_row(), row, 1, 1, 3)
+        self._grid = self._form()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 16, 20, 16)
+        column.setSpacing(10)
+        column.addLayout(self._grid)
+        column.addSpacing(8)
+        column.addWidget(self.recipe)
+        lower = QVBoxLayout()
+        lower.setContentsMargins(22, 4, 0, 0)
+        lower.setSpacing(10)
+        lower.addLayout(self._result_row())
+        lower.addWidget(self._tensors)
+        lower.addLayout(self._command_row())
+        column.addLayout(lower)
         self.device.currentIndexChanged.connect(self._on_change)
         self.threads.valueChanged.connect(self._on_change)
         self.evaluate.toggled.connect(self._on_change)
-        self.pure.toggled.connect(self._on_change)
+        self.recipe.changed.connect(self._on_change)
+        self.show_plan(None, None)
 
     def set_machine(self, processor: str, threads: int, cards: tuple[Gpu, ...]) -> None:
         """Offer what this computer has."""
@@ -82,61 +95,71 @@ class AdvancedPanel(QFrame):
         """Show the job as a command line."""
         self._command.setText(text)
 
+    def show_plan(
+        self,
+        choice: FormatChoice | None,
+        plan: ResultPlan | None,
+        problem: AppError | None = None,
+    ) -> None:
+        """Say what the options make of `choice`; no plan while nobody knows."""
+        self._mark.setVisible(problem is not None)
+        if problem is not None:
+            self.result.setText(f"{problem.title} {problem.hint}".strip())
+        elif choice is None or plan is None:
+            self.result.setText(self.tr("Working out the size"))
+        else:
+            self.result.setText(self._sentence(choice, plan))
+        self.tensors.show_kinds(plan.kinds if plan else ())
+        if plan is not None:  # while it is worked out, the names of before are still right
+            self.recipe.overrides.set_names(plan.names)
+
     @property
     def options(self) -> Options:
-        """What is chosen."""
+        """How the job is to be carried out."""
         return Options(
             device=str(self.device.currentData() or "cpu"),
             threads=self.threads.value(),
             evaluate=self.evaluate.isChecked(),
-            pure=self.pure.isChecked(),
         )
 
     @property
     def is_usual(self) -> bool:
         """Whether nothing differs from the defaults."""
-        return self.options == self._usual
+        return self.options == self._usual and not self.recipe.changes.differing
 
-    def _form(self) -> QGridLayout:
-        grid = QGridLayout()
-        grid.setContentsMargins(8, 16, 20, 16)
-        grid.setHorizontalSpacing(12)
-        grid.setVerticalSpacing(10)
-        grid.setColumnStretch(3, 1)
-        rows = (
-            ("device", self.tr("Run on"), self.device, ""),
-            ("threads", self.tr("Threads"), self.threads, self.tr("Fewer leave room for others")),
-            (
-                "evaluate",
-                "",
-                self.evaluate,
-                self.tr("Reads a text with both models: perplexity, KL divergence, samples"),
-            ),
-            (
-                "pure",
-                "",
-                self.pure,
-                self.tr("No larger formats for the parts that suffer most; for comparisons"),
-            ),
+    def _sentence(self, choice: FormatChoice, plan: ResultPlan) -> str:
+        parts = [
+            f"{choice.preset}: {words.size(plan.nbytes)}",
+            self.tr("{:.2f} bits a weight").format(plan.bits_per_weight),
+        ]
+        extra = plan.nbytes - choice.nbytes
+        if extra:
+            text = self.tr("{} more than usual") if extra > 0 else self.tr("{} less than usual")
+            parts.append(text.format(words.size(abs(extra))))
+        if plan.files > 1:
+            parts.append(self.tr("{} files").format(plan.files))
+        return "  ·  ".join(parts)
+
+    def _form(self) -> MarkedGrid:
+        grid = MarkedGrid()
+        grid.add("device", self.tr("Run on"), self.device)
+        grid.add(
+            "threads", self.tr("Threads"), self.threads, self.tr("Fewer leave room for others")
         )
-        for row, (key, name, widget, explanation) in enumerate(rows):
-            mark = label("●")
-            mark.setStyleSheet("font-size: 8px;")
-            mark.setFixedWidth(10)
-            mark.setToolTip(self.tr("Differs from the default"))
-            self._marks[key] = mark
-            grid.addWidget(mark, row, 0)
-            if name:
-                caption = label(name)
-                caption.setBuddy(widget)
-                grid.addWidget(caption, row, 1)
-                grid.addWidget(widget, row, 2)
-                widget.setAccessibleName(name)
-            else:
-                grid.addWidget(widget, row, 1, 1, 2)
-            grid.addWidget(ElidedLabel(explanation, "secondary"), row, 3)
-        self.device.setMinimumWidth(200)
+        grid.add(
+            "evaluate",
+            "",
+            self.evaluate,
+            self.tr("Reads a text with both models: perplexity, KL divergence, samples"),
+        )
         return grid
+
+    def _result_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self._mark)
+        row.addWidget(self.result, 1)
+        return row
 
     def _command_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -149,6 +172,6 @@ class AdvancedPanel(QFrame):
 
     def _on_change(self) -> None:
         now, usual = self.options, self._usual
-        for key, mark in self._marks.items():
-            mark.setText("●" if getattr(now, key) != getattr(usual, key) else "")
+        names = (field.name for field in fields(Options))
+        self._grid.mark({name for name in names if getattr(now, name) != getattr(usual, name)})
         self.changed.emit()

@@ -45,12 +45,7 @@ class ChoiceNotes(QWidget):
         self._notes.setText("\n".join(choice.notes))
         self._notes.setVisible(bool(choice.notes))
         self._folding.setVisible(bool(choice.fallbacks))
-        extra = sum(item.extra_bytes for item in choice.fallbacks)
-        self._folding.set_title(
-            self.tr(
-                "{} parts do not divide into {} blocks and take a larger format: {} more"
-            ).format(len(choice.fallbacks), choice.preset, words.size(extra))
-        )
+        self._folding.set_title(self.tr("Show the {} tensors").format(len(choice.fallbacks)))
         self._list.setText("\n".join(self._line(item) for item in choice.fallbacks[:_SHOWN]))
 
     def show_fit(self, fit: Fit | None, trouble: str = "") -> None:

@@ -127,16 +127,17 @@ def paint_sign(painter: QPainter, middle: QPointF, word: FitWord, tone: QColor) 
 
 
 def paint_fit(painter: QPainter, place: QRect, fit: Fit) -> None:
-    """Draw sign and word into `place`, cut off where room ends."""
+    """Draw sign and word into `place`; without the layers, then cut off, where room ends."""
     colours = tokens()
     painter.save()
     tone = QColor(getattr(colours, _TONES[fit.word]))
     paint_sign(painter, QPointF(place.left() + 6, place.center().y() + 1), fit.word, tone)
     painter.setPen(QColor(colours.text))
     room = place.adjusted(_SIGN, 0, 0, 0)
-    shown = painter.fontMetrics().elidedText(
-        fit_word(fit), Qt.TextElideMode.ElideRight, room.width()
-    )
+    metrics, text = painter.fontMetrics(), fit_word(fit)
+    if metrics.horizontalAdvance(text) > room.width():
+        text = fit_word(replace(fit, layers=0))
+    shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
     painter.drawText(room, _LEFT, shown)
     painter.restore()
 

@@ -4,357 +4,305 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from PySide6.QtCore import (
-    QCoreApplication,
-    QItemSelectionModel,
-    QModelIndex,
-    QRect,
-    QSize,
-    Qt,
-    Signal,
-    Slot,
-)
-from PySide6.QtGui import (
-    QColor,
-    QFont,
-    QFontMetrics,
-    QKeyEvent,
-    QMouseEvent,
-    QPainter,
-    QResizeEvent,
-)
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
-    QTableView,
-    QWidget,
-)
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal, Slot
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTreeView, QWidget
 from typing_extensions import override
 
-from app.core import words
-from app.core.fit import Fit, FitWord
+from app.core.fit import Fit
 from app.core.model import FormatChoice
-from app.ui.table import ROW_ROLE, Column, Index, SortedRows, TableModel
-from app.ui.theme import tokens
-from app.ui.widgets.fit_mark import ORDER, fit_text, fit_tip, paint_fit
+from app.ui.recommend import best_choice, shortlist
+from app.ui.table import ROW_ROLE
+from app.ui.widgets.format_painter import ROW_HEIGHT, FormatPainter
+from app.ui.widgets.format_rows import (
+    BITS,
+    FIT,
+    FORMAT,
+    LOSS,
+    QUALITY,
+    SHARE,
+    SIZE,
+    FormatRows,
+    Node,
+    SizeClass,
+)
 
-_ROW = 38
-_FORMAT, _SIZE, _SHARE, _BITS, _QUALITY, _FIT = range(6)
-_WIDTHS = {_FORMAT: 190, _SIZE: 84, _SHARE: 136, _BITS: 60, _QUALITY: 208}
+_WIDTHS = {FORMAT: 214, SIZE: 80, SHARE: 104, BITS: 54, QUALITY: 196, LOSS: 108}
 _NARROW = 900
-"""Below this width the share and the bits are left out; the size says nearly the same."""
+"""Below this width the share, the bits and the loss are left out; tips have them."""
 
 
-_WORTH_MAKING = 0.8
-"""A result that is larger than this part of the original is not recommended."""
+class FormatTable(QTreeView):
+    """One row a format; ticked are those to make, and the current one is the one described.
 
-
-def _tr(text: str) -> str:
-    return QCoreApplication.translate("FormatTable", text)
-
-
-def shortlist(choices: tuple[FormatChoice, ...]) -> set[str]:
-    """One format a quality word: the recommended one, or else the smallest that works."""
-    best: dict[str, FormatChoice] = {}
-    for choice in choices:
-        old = best.get(choice.quality)
-        if choice.problem or (old is not None and old.recommended):
-            continue
-        if old is None or choice.recommended or choice.nbytes < old.nbytes:
-            best[choice.quality] = choice
-    return {choice.preset for choice in best.values()}
-
-
-def best_choice(choices: Sequence[FormatChoice], fits: Mapping[str, Fit], source_bytes: int) -> str:
-    """The format to recommend: the best that fits well and is worth making, or the usual one."""
-    working = [choice for choice in choices if choice.problem is None]
-    fitting = [
-        choice
-        for choice in working
-        if choice.nbytes <= _WORTH_MAKING * source_bytes
-        and choice.preset in fits
-        and fits[choice.preset].word is FitWord.FITS
-    ]
-    if fitting:
-        return max(fitting, key=lambda choice: choice.bits_per_weight).preset
-    usual = next((choice for choice in working if choice.recommended), None)
-    first = usual or (working[0] if working else None)
-    return first.preset if first else ""
-
-
-class _Choices(TableModel[FormatChoice]):
-    """Formats that this model cannot have are there, but cannot be chosen."""
-
-    fits: Mapping[str, Fit]
-
-    @override
-    def is_enabled(self, row: FormatChoice) -> bool:
-        return row.problem is None
-
-    @override
-    def tip(self, row: FormatChoice) -> str:
-        if row.problem:
-            return f"{row.problem.title} {row.problem.hint}".strip()
-        fit = self.fits.get(row.preset)
-        about = _tr("{} Runs in {}.").format(row.summary, row.runs_in)
-        return f"{about}\n\n{fit_tip(fit)}" if fit else about
-
-
-class FormatTable(QTableView):
-    """One row a format. Keyboard, sorting and type-ahead come with the view."""
+    With one tick, the tick goes where the current row goes, so that a click is a choice. Space,
+    Ctrl and a click, or a click on the box tick another one; the last tick cannot be taken away.
+    """
 
     chosen = Signal(object)
-    """FormatChoice"""
+    """FormatChoice: there is news about `choice` or `choices`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._source = 1
-        self._short: set[str] = set()
         self._choices: tuple[FormatChoice, ...] = ()
         self._all = False
-        self._best = ""
+        self._filter = ""
+        self._current = ""
+        self._ticked: list[str] = []
+        self._open: dict[str, bool] = {}
+        self._restoring = False
         self._is_own_choice = False  # the user's, which no later news may change
-        self._model = _Choices(self._columns(), key=lambda row: row.preset, parent=self)
-        self._model.fits = {}
-        self._rows = SortedRows(self._model, self)
+        self._rows = FormatRows(self)
+        self._rows.ticking.connect(self._on_ticking)
         self.setModel(self._rows)
+        self._rows.modelReset.connect(self._restore)  # after the selection's own, which forgets
         self.setAccessibleName(self.tr("Qualities"))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
+        self.setRootIsDecorated(False)
+        self.setIndentation(0)
+        self.setExpandsOnDoubleClick(False)
+        self.setUniformRowHeights(True)
         self.setMouseTracking(True)
+        self.setItemDelegate(FormatPainter(self))
         self.setSortingEnabled(True)
-        self.sortByColumn(_SIZE, Qt.SortOrder.DescendingOrder)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        self.setItemDelegate(_Painter(self))
+        self.sortByColumn(SIZE, Qt.SortOrder.DescendingOrder)
         self._set_widths()
         self.selectionModel().currentRowChanged.connect(self._on_current)
+        self.clicked.connect(self._on_clicked)
+        self.expanded.connect(lambda index: self._on_fold(index, is_open=True))
+        self.collapsed.connect(lambda index: self._on_fold(index, is_open=False))
+
+    # What is shown
 
     def show_choices(self, choices: tuple[FormatChoice, ...], source_bytes: int) -> None:
         """List these, and choose the recommended one."""
-        self._source = max(1, source_bytes)
+        self._rows.source_bytes = max(1, source_bytes)
+        self._rows.fits = {}
         self._choices = choices
         self._is_own_choice = False
-        self._model.fits = {}
-        self._recommend()
-        self._model.set_rows(choices)
-        self.show_all(self._all)
-        self._choose_best()
+        self._open = {}
+        self._ticked = []
+        self._rows.best = best_choice(choices, {}, source_bytes)
+        self._choose(self._rows.best)
 
     def show_fits(self, fits: Mapping[str, Fit]) -> None:
         """Say for each format whether it runs; choose the recommended one, unless the user has."""
-        current = self.choice()
-        self._model.fits = fits
-        self._recommend()
-        self._model.repaint_all()
-        self.show_all(self._all)
-        if self._is_own_choice and current:
-            self._choose(current.preset)
+        self._rows.fits = fits
+        self._rows.best = best_choice(self._choices, fits, self._rows.source_bytes)
+        if self._is_own_choice:
+            self._refill()
         else:
-            self._choose_best()
-
-    def fit(self, preset: str) -> Fit | None:
-        """Whether a format runs, where that is known."""
-        return self._model.fits.get(preset)
-
-    def is_best(self, choice: FormatChoice) -> bool:
-        """Whether this is the one to recommend here."""
-        return choice.preset == self._best
-
-    def _recommend(self) -> None:
-        self._best = best_choice(self._choices, self._model.fits, self._source)
-        same = {choice.quality for choice in self._choices if choice.preset == self._best}
-        others = tuple(choice for choice in self._choices if choice.quality not in same)
-        self._short = shortlist(others) | ({self._best} if self._best else set())
-
-    def _choose_best(self) -> None:
-        if self._best:
-            self._choose(self._best)
+            self._choose(self._rows.best)
 
     def show_all(self, everything: bool) -> None:
-        """Show every format, or one a quality."""
+        """Show every format under its size class, or one a size class."""
         self._all = everything
-        current = self.choice()
-        keep = self._short | ({current.preset} if current else set())
-        self._rows.keep(lambda row: everything or not keep or row.preset in keep)
-        if current:
-            self._choose(current.preset)
-        self._fit_height()
+        self._refill()
 
-    def choose(self, preset: str) -> None:
-        """Select a format by its name; one that is hidden or impossible is left alone."""
-        self._is_own_choice = True
-        self._choose(preset)
-
-    def _choose(self, preset: str) -> None:
-        place = self._model.find(preset)
-        if place is None:
-            return
-        index = self._rows.mapFromSource(self._model.index(place, 0))
-        if not index.flags() & Qt.ItemFlag.ItemIsEnabled:
-            return
-        flags = QItemSelectionModel.SelectionFlag
-        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
-
-    def choice(self) -> FormatChoice | None:
-        """The selected format."""
-        row = self.currentIndex().data(ROW_ROLE)
-        return row if isinstance(row, FormatChoice) and row.problem is None else None
+    def keep(self, text: str) -> None:
+        """Of all formats, show those with `text` in their name or their description."""
+        self._filter = text.strip().lower()
+        self._refill()
 
     @property
     def hidden_rows(self) -> int:
         """How many formats the short list leaves out."""
-        return self._model.rowCount() - self._rows.rowCount()
+        return len(self._choices) - len(self._short())
 
-    def share(self, choice: FormatChoice) -> float:
-        """Its size as part of the original's."""
-        return choice.nbytes / self._source
+    @property
+    def fits(self) -> Mapping[str, Fit]:
+        """Whether formats run, by preset."""
+        return self._rows.fits
 
-    def _columns(self) -> tuple[Column[FormatChoice], ...]:
-        def known(row: FormatChoice, text: str) -> str:
-            return "" if row.problem else text
+    # What is chosen
 
-        return (
-            Column(self.tr("Format"), lambda row: row.preset, lambda row: row.preset),
-            Column(
-                self.tr("Size"),
-                lambda row: known(row, words.size(row.nbytes)),
-                lambda row: row.nbytes,
-                is_number=True,
-            ),
-            Column(
-                self.tr("Of the original"),
-                lambda row: known(row, f"{100 * self.share(row):.0f} %"),
-                lambda row: row.nbytes,
-            ),
-            Column(
-                self.tr("Bits"),
-                lambda row: known(row, f"{row.bits_per_weight:.1f}"),
-                lambda row: row.bits_per_weight,
-                is_number=True,
-            ),
-            Column(
-                self.tr("Quality"),
-                self._quality,
-                lambda row: row.bits_per_weight,
-            ),
-            Column(self.tr("Runs here"), self._fit_text, self._fit_order),
-        )
+    def choose(self, preset: str) -> None:
+        """Choose one format only, as the user does; one that is impossible is left alone."""
+        self._is_own_choice = True
+        self._choose(preset)
 
-    def _quality(self, row: FormatChoice) -> str:
-        return self.tr("not possible") if row.problem else row.quality
+    def tick(self, preset: str, wanted: bool = True) -> None:
+        """Add a format to those to make, or take it away."""
+        choice = self._find(preset)
+        if choice is None or choice.problem or wanted == (preset in self._ticked):
+            return
+        if not wanted and len(self._ticked) == 1:
+            return
+        self._is_own_choice = True
+        if wanted:
+            self._ticked.append(preset)
+            self._current = preset
+        else:
+            self._ticked.remove(preset)
+            self._current = self._ticked[0] if len(self._ticked) == 1 else self._current
+        self._refill()
+        self._tell()
 
-    def _fit_text(self, row: FormatChoice) -> str:
-        if row.problem:
-            return row.problem.title
-        fit = self.fit(row.preset)
-        return fit_text(fit) if fit else ""
+    def choice(self) -> FormatChoice | None:
+        """The format that is described."""
+        found = self._find(self._current)
+        return found if found and not found.problem else None
 
-    def _fit_order(self, row: FormatChoice) -> tuple[int, int]:
-        fit = self.fit(row.preset)
-        return (ORDER[fit.word] if fit else len(ORDER), row.nbytes)
+    def choices(self) -> tuple[FormatChoice, ...]:
+        """The formats to make, in the order of the list."""
+        return tuple(choice for choice in self._choices if choice.preset in self._ticked)
 
-    def _set_widths(self) -> None:
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        header.setSectionResizeMode(_FIT, QHeaderView.ResizeMode.Stretch)
-        for column, width in _WIDTHS.items():
-            self.setColumnWidth(column, width)
+    def _find(self, preset: str) -> FormatChoice | None:
+        return next((choice for choice in self._choices if choice.preset == preset), None)
 
-    def _fit_height(self) -> None:
-        rows = self._rows.rowCount() * _ROW
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 4)
+    def _choose(self, preset: str) -> None:
+        choice = self._find(preset)
+        if choice and not choice.problem:
+            self._current, self._ticked = preset, [preset]
+        self._refill()
+        self._tell()
 
-    @override
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        for column in (_SHARE, _BITS):
-            self.setColumnHidden(column, self.width() < _NARROW)
-
-    @Slot(QModelIndex, QModelIndex)
-    def _on_current(self, _current: QModelIndex, _previous: QModelIndex) -> None:
+    def _tell(self) -> None:
         choice = self.choice()
         if choice is not None:
             self.chosen.emit(choice)
 
+    # Filling
+
+    def _short(self) -> set[str]:
+        """The short list: one a size class, the recommended one in the place of its own class."""
+        best = self._find(self._rows.best)
+        others = (row for row in self._choices if best is None or row.group != best.group)
+        found = shortlist(others) | set(self._ticked) | {self._current, self._rows.best}
+        known = {choice.preset for choice in self._choices}
+        return found & known or known
+
+    def _refill(self) -> None:
+        self._rows.ticked = frozenset(self._ticked)
+        self._rows.set_nodes(self._nodes())
+
+    def _nodes(self) -> Sequence[Node]:
+        if not self._all:
+            short = self._short()
+            return [choice for choice in self._choices if choice.preset in short]
+        classes: dict[str, list[FormatChoice]] = {}
+        for choice in self._choices:
+            if self._matches(choice):
+                classes.setdefault(choice.group, []).append(choice)
+        return [SizeClass(title, tuple(rows)) for title, rows in classes.items()]
+
+    def _matches(self, choice: FormatChoice) -> bool:
+        about = f"{choice.preset} {choice.group} {choice.quality} {choice.summary}".lower()
+        return all(word in about for word in self._filter.split())
+
+    @Slot()
+    def _restore(self) -> None:
+        """Lay down again what a new set of rows forgets: folds, the current row, the height."""
+        self._restoring = True
+        height = 0
+        for row in range(self._rows.rowCount()):
+            index = self._rows.index(row, 0)
+            height += ROW_HEIGHT
+            node = index.data(ROW_ROLE)
+            if isinstance(node, SizeClass):
+                self.setFirstColumnSpanned(row, QModelIndex(), True)
+                is_open = self._is_open(node)
+                self.setExpanded(index, is_open)
+                height += ROW_HEIGHT * len(node.rows) * is_open
+        current = self._rows.place(self._current)
+        if current.isValid():
+            flags = QItemSelectionModel.SelectionFlag
+            self.selectionModel().setCurrentIndex(current, flags.ClearAndSelect | flags.Rows)
+        self.setFixedHeight(self.header().sizeHint().height() + height + 4)
+        self._restoring = False
+
+    def _is_open(self, fold: SizeClass) -> bool:
+        """As the user left it; else what has something to see is open."""
+        in_view = {self._current, self._rows.best, *self._ticked}
+        usual = bool(self._filter) or any(row.preset in in_view for row in fold.rows)
+        return self._open.get(fold.title, usual) or bool(self._filter)
+
+    def _set_widths(self) -> None:
+        header = self.header()
+        header.setHighlightSections(False)
+        header.setSectionsMovable(False)
+        header.setStretchLastSection(True)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        header.setSectionResizeMode(FIT, QHeaderView.ResizeMode.Stretch)
+        for column, width in _WIDTHS.items():
+            self.setColumnWidth(column, width)
+
+    @override
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        for column in (SHARE, BITS, LOSS):
+            self.setColumnHidden(column, self.width() < _NARROW)
+
+    # What the user does
+
+    @Slot(QModelIndex, QModelIndex)
+    def _on_current(self, current: QModelIndex, _previous: QModelIndex) -> None:
+        row = current.data(ROW_ROLE)
+        if self._restoring or not isinstance(row, FormatChoice) or row.problem:
+            return
+        self._is_own_choice = True
+        self._current = row.preset
+        if len(self._ticked) < 2:
+            self._ticked = [row.preset]
+            self._rows.ticked = frozenset(self._ticked)
+            self._rows.repaint_all()
+        self._tell()
+
+    @Slot(object, bool)
+    def _on_ticking(self, row: FormatChoice, wanted: bool) -> None:
+        self.tick(row.preset, wanted)
+
+    @Slot(QModelIndex)
+    def _on_clicked(self, index: QModelIndex) -> None:
+        if isinstance(index.data(ROW_ROLE), SizeClass):
+            self.setExpanded(index, not self.isExpanded(index))
+
+    def _on_fold(self, index: QModelIndex, *, is_open: bool) -> None:
+        node = index.data(ROW_ROLE)
+        if self._restoring or not isinstance(node, SizeClass):
+            return
+        self._open[node.title] = is_open
+        change = ROW_HEIGHT * len(node.rows)
+        self.setFixedHeight(self.height() + (change if is_open else -change))
+
     @override
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        self._is_own_choice = True
+        row = self.indexAt(event.position().toPoint()).data(ROW_ROLE)
+        if isinstance(row, FormatChoice) and self._adds(event):
+            self.tick(row.preset, row.preset not in self._ticked)
+            event.accept()
+            return
         super().mousePressEvent(event)
 
     @override
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        before = self.currentIndex()
-        super().keyPressEvent(event)
-        self._is_own_choice |= self.currentIndex() != before
-
-
-class _Painter(QStyledItemDelegate):
-    """Draws the name with its recommendation, and the share as a thin bar."""
-
-    @override
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        super().initStyleOption(option, index)
-        option.state &= ~QStyle.StateFlag.State_HasFocus
-        if index.column() == _FORMAT:
-            option.font.setWeight(QFont.Weight.DemiBold)
-        elif index.column() == _FIT and not index.data(ROW_ROLE).problem:
-            option.text = ""  # painted below
-
-    @override
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        super().paint(painter, option, index)
-        choice = index.data(ROW_ROLE)
-        place: QRect = option.rect
-        if choice.problem:
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        row = self.indexAt(event.position().toPoint()).data(ROW_ROLE)
+        if isinstance(row, FormatChoice) and self._adds(event):
+            event.accept()  # the press has done it
             return
-        painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if index.column() == _SHARE:
-            self._paint_bar(painter, place, choice)
-        elif index.column() == _FIT:
-            self._paint_fit(painter, place, choice)
-        elif index.column() == _FORMAT and self._table().is_best(choice):
-            bold = QFont(option.font)
-            bold.setWeight(QFont.Weight.DemiBold)
-            after = QFontMetrics(bold).horizontalAdvance(choice.preset) + 28
-            painter.setPen(QColor(tokens().accent))
-            painter.drawText(place.adjusted(after, 0, 0, 0), _LEFT, "★ " + _tr("recommended"))
-        painter.restore()
+        super().mouseReleaseEvent(event)
 
-    def _table(self) -> FormatTable:
-        table = self.parent()
-        assert isinstance(table, FormatTable)
-        return table
-
-    def _paint_fit(self, painter: QPainter, place: QRect, choice: FormatChoice) -> None:
-        fit = self._table().fit(choice.preset)
-        if fit is not None:
-            paint_fit(painter, place.adjusted(13, 0, -8, 0), fit)
-
-    def _paint_bar(self, painter: QPainter, place: QRect, choice: FormatChoice) -> None:
-        table = self._table()
-        colours = tokens()
-        track = QRect(place.left() + 60, place.center().y() - 1, place.width() - 76, 4)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(QColor(colours.line))
-        painter.drawRoundedRect(track, 2, 2)
-        track.setWidth(max(4, round(track.width() * min(1.0, table.share(choice)))))
-        painter.setBrush(QColor(colours.accent if table.is_best(choice) else colours.secondary))
-        painter.drawRoundedRect(track, 2, 2)
+    def _adds(self, event: QMouseEvent) -> bool:
+        """Whether a click is one that ticks another format: with Ctrl, or on the box."""
+        if event.button() != Qt.MouseButton.LeftButton:
+            return False
+        place = event.position().toPoint()
+        delegate = self.itemDelegate()
+        assert isinstance(delegate, FormatPainter)
+        on_box = delegate.box(self.visualRect(self.indexAt(place).siblingAtColumn(FORMAT)))
+        return on_box.contains(place) or bool(
+            event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        )
 
     @override
-    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        return QSize(super().sizeHint(option, index).width(), _ROW)
-
-
-_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        node = self.currentIndex().data(ROW_ROLE)
+        if event.key() in {Qt.Key.Key_Space, Qt.Key.Key_Return} and isinstance(node, SizeClass):
+            self.setExpanded(self.currentIndex(), not self.isExpanded(self.currentIndex()))
+        elif event.key() == Qt.Key.Key_Space and isinstance(node, FormatChoice):
+            self.tick(node.preset, node.preset not in self._ticked)
+        else:
+            super().keyPressEvent(event)

@@ -17,12 +17,12 @@ from app.ui.download import Download
 from app.ui.fits import Fits
 from app.ui.icons import Button, IconButton, Picture
 from app.ui.probe import Probe
+from app.ui.recommend import best_choice, shortlist
 from app.ui.widgets.card_view import CardView
 from app.ui.widgets.clear import clear
 from app.ui.widgets.context_choice import ContextChoice
 from app.ui.widgets.fit_mark import FitMark
 from app.ui.widgets.folding import Folding
-from app.ui.widgets.format_table import best_choice, shortlist
 from app.ui.widgets.model_card import Skeleton
 from app.ui.widgets.problem_card import ProblemCard
 from app.ui.widgets.text import ElidedLabel, label

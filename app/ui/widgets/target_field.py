@@ -73,6 +73,12 @@ class TargetField(QWidget):
         return self.edit.text().strip()
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Of all results; empty while they are not checked."""
+        found = self._check
+        return found.paths if found is not None and found.path == self.path else ()
+
+    @property
     def replaces(self) -> bool:
         """Whether an existing file may be replaced."""
         return self.replace.isVisibleTo(self) and self.replace.isChecked()
@@ -94,7 +100,9 @@ class TargetField(QWidget):
         return found.problem.title if found.problem else self.tr("There is a file with this name.")
 
     def look_at(self, target: Target) -> None:
-        """Show and check another target."""
+        """Show and check another target; the same one again is left alone."""
+        if target == self._target:
+            return
         self._target = target
         self._check = None
         if target.path != self.path:
@@ -138,9 +146,14 @@ class TargetField(QWidget):
         text = self.tr("Needs {} of {} free").format(
             words.size(found.target.nbytes), words.size(found.free)
         )
-        parts = [text, *self._cost_parts()]
+        parts = [*self._name_parts(found), text, *self._cost_parts()]
         parts += [self.tr("the folder will be made")] if found.makes_folder else []
         return "  ·  ".join(parts)
+
+    @staticmethod
+    def _name_parts(found: Check) -> list[str]:
+        """Where there are several, their names."""
+        return [", ".join(Path(path).name for path in found.paths)] if found.target.names else []
 
     def _cost_parts(self) -> list[str]:
         if self._cost is None:
@@ -154,6 +167,12 @@ class TargetField(QWidget):
 
     @Slot()
     def _ask(self) -> None:
+        if self._target is not None and self._target.names:
+            folder = QFileDialog.getExistingDirectory(self, self.tr("Save the results"), self.path)
+            if folder:
+                self.edit.setText(str(Path(folder)))
+                self._on_edited(self.edit.text())
+            return
         extension = self._target.extension if self._target else ""
         kinds = f"{extension[1:].upper()} (*{extension})" if extension else ""
         # Replacing is asked for in place, by a tick, and not a second time by the dialog.
