@@ -294,4 +294,12 @@ FAMILY_MODELS: dict[str, dict[str, Any]] = {
         "top_k_experts": 2,
         "moe_intermediate_size": 256,
     },
+    "mamba 2": {
+        "model_type": "mamba2",
+        "num_heads": 8,
+        "head_dim": 64,
+        "state_size": 32,
+        "n_groups": 2,
+    },
+    "glm 4.7 flash": {"model_type": "glm4_moe_lite", **LATENT, "n_group": 1, "topk_group": 1},
 }

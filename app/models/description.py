@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from app.models.architectures import architecture_of_gguf, find_architecture
+from app.models.architectures import architecture_of_gguf, language_model
 from app.models.architectures.base import (
     OUTPUT,
     ROPE_FACTORS,
@@ -17,7 +17,6 @@ from app.models.architectures.base import (
     Weight,
     check_shape,
     refuse_unknown,
-    text_part,
 )
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
@@ -46,8 +45,7 @@ def describe_folder(checkpoint: Checkpoint) -> Description:
         BadModelFile: Config and tensors are damaged or contradict each other.
         Unsupported: The model is of no known family.
     """
-    architecture = find_architecture(checkpoint.config)
-    config = text_part(checkpoint.config)
+    architecture, config = language_model(checkpoint.config)
     dimensions = architecture.dimensions(config)
     stored = architecture.stored_names(checkpoint.tensors.keys(), config)
     weights = []

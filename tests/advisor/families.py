@@ -96,13 +96,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
         num_attention_heads=16, num_key_value_heads=16, vocab_size=102400, kv_lora_rank=512,
         qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128, n_routed_experts=16,
         num_experts_per_tok=6, moe_intermediate_size=1408, num_hidden_layers=27,
+        n_shared_experts=2, first_k_dense_replace=1,
     ),
     "DeepSeek-V3": _like(
         model_type="deepseek_v3", hidden_size=7168, intermediate_size=18432,
         num_attention_heads=128, num_key_value_heads=128, vocab_size=129280, kv_lora_rank=512,
         q_lora_rank=1536, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128,
         n_routed_experts=16, num_experts_per_tok=8, moe_intermediate_size=2048,
-        num_hidden_layers=5,
+        num_hidden_layers=5, n_shared_experts=1, first_k_dense_replace=1,
     ),
     "Granite 3.3 8B": _like(
         model_type="granite", intermediate_size=12800, vocab_size=49159

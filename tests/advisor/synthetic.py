@@ -10,7 +10,7 @@ import llama_cpp_memory
 import numpy as np
 from families import MORE
 
-from app.models.cache import hyperparameters
+from app.models.cache import notes_of_config
 
 _EVERY = {
     "attention.layer_norm_rms_epsilon": 1e-5,
@@ -46,7 +46,7 @@ def _append_hole(path: Path, nbytes: int) -> None:
 
 
 def _notes(config: dict[str, Any]) -> dict[str, Any]:
-    notes = hyperparameters(config)
+    notes = notes_of_config(config)
     prefix = notes["general.architecture"]
     more = {f"{prefix}.{key}": value for key, value in {**_EVERY, **MORE.get(prefix, {})}.items()}
     return {"tokenizer.ggml.model": "no_vocab", f"{prefix}.context_length": 4096, **more, **notes}
@@ -92,8 +92,8 @@ def _add(writer: gguf.GGUFWriter, notes: dict[str, Any]) -> None:
                 writer.add_uint32(key, value)
             case float():
                 writer.add_float32(key, value)
-            case list():
-                writer.add_array(key, value)
+            case list() | tuple():
+                writer.add_array(key, list(value))
             case str() if key != "general.architecture":
                 writer.add_string(key, value)
 

@@ -29,7 +29,7 @@ TOLERANCE: dict[str, float] = {
     "granite moe": 1e-4,  # its logits of attention are not scaled down: noise grows
     "mpt": 1e-3,  # llama.cpp computes the tanh approximation of GELU
 }
-"""Relative errors above 1e-5 that are llama.cpp's own rounding, with the reason in a comment."""
+"""Relative errors above 2e-5 that are llama.cpp's own rounding, with the reason in a comment."""
 
 
 def relative_error(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -62,7 +62,7 @@ def test_that_a_family_runs_as_in_transformers_and_can_be_read_back(family, tmp_
     convert(folder, tmp_path / "f32.gguf", Recipe("F32"))
     wanted = transformers_logits(model)
     found = llama_cpp.logits(tmp_path / "f32.gguf", TOKENS)
-    usual = GELU_TOLERANCE if any(map(is_gelu, model.modules())) else 1e-5
+    usual = GELU_TOLERANCE if any(map(is_gelu, model.modules())) else 2e-5
     assert relative_error(found, wanted) < TOLERANCE.get(family, usual)
     source = NamedWeights(open_model(folder))
     again = NamedWeights(GgufFile(tmp_path / "f32.gguf"), source.description)

@@ -51,6 +51,20 @@ def find_architecture(config: Config) -> Architecture:
     )
 
 
+def language_model(config: Config) -> tuple[Architecture, Config]:
+    """The family that a config.json describes, and what it says about the language model.
+
+    Raises:
+        BadModelFile: The config does not say.
+        Unsupported: None of ours.
+    """
+    architecture, inner = find_architecture(config), text_part(config)
+    if inner is config:
+        return architecture, config
+    said = {key: value for key, value in inner.items() if value is not None}
+    return architecture, {**architecture.unsaid, **said}
+
+
 def architecture_of_gguf(metadata: Mapping[str, Any]) -> Architecture:
     """The family of a GGUF file, by its metadata as plain values.
 

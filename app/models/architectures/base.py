@@ -114,6 +114,11 @@ class Architecture(ABC):
     """Names in config.json's `architectures`; the first one is written back."""
     defaults: ClassVar[Config]
     """What transformers assumes where config.json is silent."""
+    unsaid: ClassVar[Config] = {}
+    """What transformers assumes where the description of a model that sees or hears is silent.
+
+    Such a description holds only what differs, for its text part.
+    """
     spellings: ClassVar[tuple[tuple[str, str], ...]] = (
         ("", ""),
         ("model.", "model.language_model."),

@@ -1,12 +1,16 @@
-"""What a model keeps of a text while it runs: facts by family, read from either description."""
+"""What a model keeps of a text while it runs: facts by family, read from its description.
+
+A config.json is put in the words of a GGUF file first, so that there is one set of rules.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from app.core.errors import AppError
+from app.models.architectures import language_model
 from app.models.cache.families import FAMILIES, Family
-from app.models.cache.from_config import hyperparameters
 from app.models.cache.geometry import CannotSize, Geometry, LayerCache, geometry_of_notes
 
 __all__ = [
@@ -17,7 +21,7 @@ __all__ = [
     "LayerCache",
     "geometry_of_config",
     "geometry_of_notes",
-    "hyperparameters",
+    "notes_of_config",
 ]
 
 
@@ -27,4 +31,21 @@ def geometry_of_config(config: Mapping[str, Any]) -> Geometry:
     Raises:
         CannotSize: The family is not known, or the config lacks a number.
     """
-    return geometry_of_notes(hyperparameters(config))
+    return geometry_of_notes(notes_of_config(config))
+
+
+def notes_of_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a GGUF file of the model would say about it, by full keys.
+
+    Raises:
+        CannotSize: The family is not known, or the config lacks a number.
+    """
+    try:
+        architecture, inner = language_model(config)
+        entries = architecture.metadata(inner)
+        vocabulary = architecture.dimensions(inner).vocabulary
+    except AppError as error:
+        raise CannotSize(error.title, error.hint) from error
+    name = architecture.gguf
+    notes = {f"{name}.{key}": value for key, value in entries.items()}
+    return {"general.architecture": name, f"{name}.vocab_size": vocabulary, **notes}

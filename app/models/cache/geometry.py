@@ -111,6 +111,7 @@ class _Reader:
         heads, inner = max(self._heads), max(self._inner)
         keys, values = self._head_sizes()
         latent = self._number("attention.key_length_mla", 0)
+        experts = self._number("expert_count", 0)
         return Geometry(
             family=self._family.gguf,
             layers=tuple(self._layer(index) for index in range(self._count)),
@@ -121,9 +122,9 @@ class _Reader:
             beside=self._beside(),
             attention=heads * (2 * keys + latent if latent else keys + values),
             head_block=min(size for size in (keys, values) if size) if heads else 0,
-            experts=self._number("expert_count", 0),
+            experts=experts,
             experts_used=self._number("expert_used_count", 0),
-            expert_inner=self._number("expert_feed_forward_length", 0),
+            expert_inner=self._number("expert_feed_forward_length", inner if experts else 0),
             state_inner=self._state_inner(),
             context=self._number("context_length", 0),
         )

@@ -84,6 +84,8 @@ class DeepSeekV2(Decoder):
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
         "tie_word_embeddings": False,
+        "n_shared_experts": 2,
+        "first_k_dense_replace": 0,
     }
 
     @override
@@ -121,7 +123,7 @@ class DeepSeekV2(Decoder):
     def feed_forward(
         self, layer: int, size: Dimensions, config: Config, stored: Collection[str]
     ) -> Iterator[Weight]:
-        if layer < count(config, "first_k_dense_replace", 0, least=0):
+        if layer < self._dense(config):
             yield from super().feed_forward(layer, size, config, stored)
             return
         hf, gguf = f"model.layers.{layer}.mlp.", f"blk.{layer}."
@@ -130,7 +132,7 @@ class DeepSeekV2(Decoder):
         correction = hf + "gate.e_score_correction_bias"
         yield Weight.of(gguf + "exp_probs_b.bias", correction, size.experts, optional=True)
         yield from experts(layer, hf + "experts.", size, stored)
-        shared = count(config, "n_shared_experts", 0, least=0) * size.expert_inner
+        shared = self._shared(config) * size.expert_inner
         yield from shared_experts(layer, hf + "shared_experts.", size, shared)
 
     @override
@@ -141,17 +143,27 @@ class DeepSeekV2(Decoder):
             **super().metadata(config),
             **mixture_metadata(size),
             **routing_metadata(config, self.gating, normalised=self.normalised),
+            "expert_shared_count": self._shared(config),
             "attention.head_count_kv": 1,
             "attention.key_length": rank + turned,
             "attention.value_length": rank,
             "attention.key_length_mla": size.head,
             "attention.value_length_mla": count(config, "v_head_dim"),
             "attention.kv_lora_rank": rank,
-            "leading_dense_block_count": count(config, "first_k_dense_replace", 0, least=0),
+            "leading_dense_block_count": self._dense(config),
         }
         if config.get("q_lora_rank"):
             entries["attention.q_lora_rank"] = count(config, "q_lora_rank")
         return entries
+
+    def _dense(self, config: Config) -> int:
+        """How many layers at the start have no experts."""
+        key = "first_k_dense_replace"
+        return count(config, key, self.defaults[key], least=0)
+
+    def _shared(self, config: Config) -> int:
+        """Experts that every token goes through."""
+        return count(config, "n_shared_experts", self.defaults["n_shared_experts"], least=0)
 
     @override
     def rotated(self, config: Config) -> int:
@@ -170,6 +182,11 @@ class DeepSeekV3(DeepSeekV2):
     classes: ClassVar[tuple[str, ...]] = ("DeepseekV3ForCausalLM",)
     gating = SIGMOID
     normalised = True
+    defaults: ClassVar[Config] = {
+        **DeepSeekV2.defaults,
+        "n_shared_experts": 1,
+        "first_k_dense_replace": 3,
+    }
 
 
 class Glm47Flash(DeepSeekV3):
@@ -183,7 +200,6 @@ class Glm47Flash(DeepSeekV3):
 def routing_metadata(config: Config, gating: int, *, normalised: bool) -> dict[str, Any]:
     """How a router's answers become weights of experts."""
     entries: dict[str, Any] = {
-        "expert_shared_count": count(config, "n_shared_experts", 0, least=0),
         "expert_weights_scale": number(config, "routed_scaling_factor", 1.0),
         "expert_weights_norm": flag(config, "norm_topk_prob", normalised),
         "expert_gating_func": gating,

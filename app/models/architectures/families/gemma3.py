@@ -35,10 +35,14 @@ class Gemma3(Gemma):
         "tie_word_embeddings": True,
     }
 
-    @override
-    def dimensions(self, config: Config) -> Dimensions:
-        # The configs of the first models leave out what transformers knows anyhow.
-        return super().dimensions({"num_attention_heads": 8, "vocab_size": 262208, **config})
+    unsaid: ClassVar[Config] = {
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "vocab_size": 262208,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    }
 
     @override
     def rope(self, config: Config) -> Rope:

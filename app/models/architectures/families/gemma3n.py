@@ -39,6 +39,20 @@ class Gemma3n(Gemma3):
         "tie_word_embeddings": True,
     }
 
+    unsaid: ClassVar[Config] = {
+        "hidden_size": 2048,
+        "intermediate_size": 16384,
+        "num_hidden_layers": 35,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 256,
+        "vocab_size": 262400,
+        "max_position_embeddings": 32768,
+        "sliding_window": 512,
+        "hidden_size_per_layer_input": 256,
+        "num_kv_shared_layers": 15,
+    }
+
     @override
     def dimensions(self, config: Config) -> Dimensions:
         inner = config.get("intermediate_size")

@@ -75,7 +75,8 @@ class Glm4Moe(Decoder):
         return {
             **super().metadata(config),
             **mixture_metadata(self.dimensions(config)),
-            **routing_metadata({"n_shared_experts": 1, **config}, SIGMOID, normalised=True),
+            **routing_metadata(config, SIGMOID, normalised=True),
+            "expert_shared_count": count(config, "n_shared_experts", 1, least=0),
             "leading_dense_block_count": _dense(config),
         }
 

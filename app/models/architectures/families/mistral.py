@@ -27,6 +27,16 @@ class Mistral(Decoder):
         "tie_word_embeddings": False,
     }
 
+    unsaid: ClassVar[Config] = {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "vocab_size": 32000,
+        "max_position_embeddings": 131072,
+    }
+
     @override
     def notes(self, config: Config) -> tuple[str, ...]:
         return window_note(config.get("sliding_window", 4096), config)
