@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from app.advisor.assess import assess
+from app.advisor.calibration import calibration_seconds
 from app.advisor.conversion import conversion_needs
 from app.advisor.demand import demand_of_checkpoint, demand_of_plan
 from app.advisor.measured import MeasuredFits
@@ -63,12 +64,16 @@ def fits_of(
     return fits
 
 
-def costs_of(plans: Plans, source_bytes: int, machine: Machine) -> dict[str, ConversionCost]:
+def costs_of(plans: Plans, checkpoint: Checkpoint, machine: Machine) -> dict[str, ConversionCost]:
     """What each preset takes to be made on this computer's processor, by its name."""
     speeds = MeasuredSpeeds()
     costs: dict[str, ConversionCost] = {}
+    calibration: tuple[float, float] | None = None
     for name, plan in plans.items():
         if not isinstance(plan, AppError):
-            needs = conversion_needs(plan, source_bytes, Path.cwd(), machine, speeds)
-            costs[name] = ConversionCost(needs.memory, needs.seconds)
+            if calibration is None:  # it is the same for all of them
+                demand = demand_of_plan(plan, checkpoint)
+                calibration = calibration_seconds(demand, plan.weights, checkpoint.nbytes, machine)
+            needs = conversion_needs(plan, checkpoint.nbytes, Path.cwd(), machine, speeds)
+            costs[name] = ConversionCost(needs.memory, needs.seconds, calibration)
     return costs

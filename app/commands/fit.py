@@ -84,7 +84,7 @@ class FitCommand(Command):
         fits = fits_of(checkpoint, machine, options, measured, plans)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
-        costs = {} if machine.simulated else costs_of(plans, checkpoint.nbytes, machine)
+        costs = {} if machine.simulated else costs_of(plans, checkpoint, machine)
         facts = model_facts(checkpoint)
         document = {
             "model": asdict(facts),
