@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,22 +21,16 @@ if TYPE_CHECKING:
 def dry_run(model: str, recipe: Recipe) -> Answer:
     """Plan the conversion of `model` and write nothing.
 
-    A preset that is of no use without an importance matrix is planned as if there were one, and
-    the answer says so.
-
     Raises:
         AppError: The model cannot be read, or the recipe not be applied to it.
     """
     from app.formats import find_preset
 
-    form, preset = find_preset(recipe.preset)
-    needs = preset.needs_importance and not recipe.importance
-    planned = replace(
-        recipe, preset=preset.name, importance=AUTOMATIC if needs else recipe.importance
-    )
+    form, _ = find_preset(recipe.preset)
     checkpoint = _open(model)
-    plan = form.prepare(checkpoint).plan(planned)
-    return Answer(_text(plan, checkpoint.nbytes, needs), _document(plan, checkpoint.nbytes, needs))
+    plan = form.prepare(checkpoint).plan(recipe)
+    first = recipe.importance == AUTOMATIC
+    return Answer(_text(plan, checkpoint.nbytes, first), _document(plan, checkpoint.nbytes, first))
 
 
 def _open(model: str) -> Checkpoint:
@@ -53,7 +47,7 @@ def _open(model: str) -> Checkpoint:
         return open_remote(client, details_of(client, *named(model)))
 
 
-def _text(plan: Plan, before: int, needs_importance: bool) -> str:
+def _text(plan: Plan, before: int, calibrates: bool) -> str:
     after = f"{words.size(plan.total_bytes)} ({words.percent(plan.total_bytes / max(1, before))})"
     bits = f"{plan.bits_per_weight:.2f} bits a weight"
     lines = [f"{words.size(before)} -> {after}, {bits}", ""]
@@ -62,8 +56,8 @@ def _text(plan: Plan, before: int, needs_importance: bool) -> str:
     if len(plan.files) > 1:
         sizes = ", ".join(words.size(file.nbytes) for file in plan.files)
         lines += ["", f"{len(plan.files)} files: {sizes}"]
-    if needs_importance:
-        lines += ["", f"note: {plan.preset} needs an importance matrix."]
+    if calibrates:
+        lines += ["", "note: an importance matrix is computed first."]
     return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
 
 
@@ -87,14 +81,14 @@ def _row(group: list[PlannedTensor]) -> tuple[str, ...]:
     return _any_layer(first.name), str(len(group)), first.encoding, words.size(nbytes), why
 
 
-def _document(plan: Plan, before: int, needs_importance: bool) -> dict[str, Any]:
+def _document(plan: Plan, before: int, calibrates: bool) -> dict[str, Any]:
     return {
         "preset": plan.preset,
         "bytes_before": before,
         "bytes_after": plan.total_bytes,
         "weights": plan.weights,
         "bits_per_weight": plan.bits_per_weight,
-        "needs_importance": needs_importance,
+        "calibrates": calibrates,
         "files": [{"suffix": file.suffix, "bytes": file.nbytes} for file in plan.files],
         "tensors": [asdict(tensor) for tensor in plan.tensors],
         "notes": plan.notes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from app.commands.dry_run import dry_run
 from app.commands.recipe import add_recipe_options, recipe_of
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
+from app.core.errors import Unsupported
 from app.core.events import Failed, ResultDone, Started
 from app.core.hub import hub_id
 from app.core.job import Job, Output, State, new_id
 from app.core.lock import FileLock, is_locked
 from app.core.names import result_name
 from app.core.places import jobs_folder
+from app.core.recipe import Recipe
 from app.core.report import Report, load_report
 from app.core.store import JobStore
 
@@ -35,8 +38,26 @@ class Quantize(Command):
     @override
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("model", help="a folder, a .gguf file, sample, or org/name on the hub")
-        parser.add_argument("--format", required=True, help="see: nibble formats")
-        parser.add_argument("--out", type=Path, help="file to write (default: here, by its name)")
+        parser.add_argument(
+            "--format",
+            required=True,
+            type=_names,
+            action="extend",
+            help="one or several: Q4_K_M,Q8_0 (repeatable; see: nibble formats)",
+        )
+        parser.add_argument(
+            "--out",
+            type=Path,
+            help="file to write, or folder where there are several (default: here, by their names)",
+        )
+        parser.add_argument(
+            "--lora",
+            type=_adapter,
+            action="append",
+            default=[],
+            metavar="FOLDER[=SCALE]",
+            help="adapter to merge into the model first (repeatable)",
+        )
         parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps (default: cpu)")
         parser.add_argument("--threads", type=positive, default=0, help="default: all cores")
         parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
@@ -50,9 +71,13 @@ class Quantize(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
+        from app.formats import find_preset
+
+        presets = [find_preset(name)[1] for name in dict.fromkeys(args.format)]
+        recipes = [recipe_of(args, preset) for preset in presets]
         if args.dry_run:
-            return dry_run(args.model, recipe_of(args, args.format))
-        job = _job(args)
+            return _together([dry_run(args.model, recipe) for recipe in recipes])
+        job = _job(args, recipes)
         store = JobStore(jobs_folder())
         job = _unfinished(store, job) or job
         if not store.folder(job.id).exists():
@@ -69,27 +94,56 @@ class Quantize(Command):
             lock.release()
 
 
-def _job(args: argparse.Namespace) -> Job:
-    from app.formats import find_preset
+def _names(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]
 
-    form, preset = find_preset(args.format)
+
+def _adapter(text: str) -> tuple[str, float]:
+    path, _, scale = text.rpartition("=")
+    try:
+        return (str(Path(path).absolute()), float(scale)) if path else (_absolute(text), 1.0)
+    except ValueError:
+        return _absolute(text), 1.0
+
+
+def _absolute(text: str) -> str:
+    return str(Path(text).absolute())
+
+
+def _job(args: argparse.Namespace, recipes: Sequence[Recipe]) -> Job:
     source, model = _source(args.model)
-    name = result_name(model, preset.name, form.extension)
-    target: Path = args.out or Path.cwd() / name
-    if target.is_dir() and form.extension:
-        target /= name
-    if args.split and target.suffix.lower() != form.extension:
-        target = target.with_name(target.name + form.extension)  # parts are found by their names
+    named = "-".join((model, *(Path(path).name for path, _ in args.lora)))
     return Job(
         id=new_id(),
         source=source,
-        outputs=(Output(str(target.absolute()), recipe_of(args, preset.name)),),
+        outputs=tuple(
+            Output(str(_target(args.out, named, recipe, several=len(recipes) > 1)), recipe)
+            for recipe in recipes
+        ),
         device=args.device,
         threads=args.threads,
         evaluate=not args.no_evaluate,
         overwrite=args.overwrite,
+        calibration=_absolute(args.calibration) if args.calibration else "",
+        adapters=tuple(args.lora),
         origin="command",
     )
+
+
+def _target(out: Path | None, model: str, recipe: Recipe, *, several: bool) -> Path:
+    """The file to write; several go into one folder."""
+    from app.formats import find_preset
+
+    form, preset = find_preset(recipe.preset)
+    name = result_name(model, preset.name, form.extension)
+    target = out or Path.cwd() / name
+    if out and several and out.is_file():
+        raise Unsupported(f"{out.name} is a file.", "Several results need a folder to go to.")
+    if out and (several or (out.is_dir() and form.extension)):
+        target = out / name
+    if recipe.split_bytes and target.suffix.lower() != form.extension:
+        target = target.with_name(target.name + form.extension)  # parts are found by their names
+    return target.absolute()
 
 
 def _source(text: str) -> tuple[str, str]:
@@ -120,7 +174,7 @@ def _run(job: Job, store: JobStore) -> Answer:
     from app.worker.failure import describe
 
     line = ProgressLine()
-    report = ""
+    reports: list[str] = []
     store.append(job.id, Started(os.getpid(), job.device))
     try:
         with awake(), closing(convert(job, store.folder(job.id))) as events:
@@ -128,14 +182,22 @@ def _run(job: Job, store: JobStore) -> Answer:
                 store.append(job.id, event)
                 line.show(event)
                 if isinstance(event, ResultDone):
-                    report = event.report
+                    reports.append(event.report)
     except Exception as error:
         store.append(job.id, describe(error))
         raise
     finally:
         line.clear()
-    done = load_report(Path(report))
-    return Answer(_text(done), asdict(done))
+    done = [load_report(Path(report)) for report in reports]
+    return _together([Answer(_text(report), asdict(report)) for report in done])
+
+
+def _together(answers: Sequence[Answer]) -> Answer:
+    """One answer as it is; several as paragraphs, and as a list."""
+    if len(answers) == 1:
+        return answers[0]
+    text = "\n\n".join(answer.text for answer in answers)
+    return Answer(text, [answer.document for answer in answers])
 
 
 def _text(report: Report) -> str:

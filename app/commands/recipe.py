@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.commands.terminal import byte_count
-from app.core.recipe import Recipe
+from app.core.recipe import AUTOMATIC, Recipe
+
+if TYPE_CHECKING:
+    from app.formats.base import Preset
 
 
 def add_recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +47,30 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "--split", type=byte_count, default=0, metavar="SIZE", help="files of at most: 2G, 500M"
     )
     group.add_argument(
+        "--imatrix",
+        default="",
+        metavar="FILE|auto",
+        help="importance matrix to weigh errors by: a file, or auto to compute it (default: "
+        "auto for the formats that need one)",
+    )
+    group.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="text, or chats (.jsonl), that the matrix is computed from (default: Nibble's own)",
+    )
+    group.add_argument(
         "--allow-requantize",
         action="store_true",
         help="accept a model that is quantized already; its accuracy is lost twice",
     )
 
 
-def recipe_of(args: argparse.Namespace, preset: str) -> Recipe:
+def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
     """What the options say, with `preset` as the base."""
-    return Recipe(
-        preset,
+    plain = preset.recipe()
+    return replace(
+        plain,
         pure=args.pure,
         overrides=tuple(args.tensor),
         output=args.output_type,
@@ -59,7 +79,14 @@ def recipe_of(args: argparse.Namespace, preset: str) -> Recipe:
         requantize=args.allow_requantize,
         split_bytes=args.split,
         metadata=tuple(args.metadata),
+        importance=_importance(args) or plain.importance,
     )
+
+
+def _importance(args: argparse.Namespace) -> str:
+    if args.imatrix and args.imatrix != AUTOMATIC:
+        return str(Path(args.imatrix).absolute())
+    return AUTOMATIC if args.imatrix or args.calibration else ""
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -16,10 +16,17 @@ def sample(tmp_path):
 
 @pytest.fixture
 def make_job(sample, tmp_path):
-    def make(preset="Q4_K_M", **fields):
-        target = fields.pop("target", tmp_path / "out" / f"{preset}.gguf")
+    def make(*wanted, **fields):
+        """A job with a result for each recipe or preset; or one, at the place `target`."""
+        recipes = [recipe if isinstance(recipe, Recipe) else Recipe(recipe) for recipe in wanted]
+        recipes = recipes or [Recipe("Q4_K_M")]
+        target = fields.pop("target", None)
+        outputs = tuple(
+            Output(str(target or tmp_path / "out" / f"{recipe.preset}.gguf"), recipe)
+            for recipe in recipes
+        )
         defaults = {"source": str(sample), "threads": 2, "evaluate": False} | fields
-        return Job(id="j", outputs=(Output(str(target), Recipe(preset)),), **defaults)
+        return Job(id="j", outputs=outputs, **defaults)
 
     return make
 

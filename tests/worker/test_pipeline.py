@@ -1,15 +1,21 @@
+import threading
+import time
+from dataclasses import replace
+
 import pytest
 import torch
 
 from app.core.errors import BadModelFile
 from app.core.events import Progress, TensorDone
-from app.core.partial import PartialFile
+from app.core.partial import PartialFile, opened
 from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.encodings import ENCODINGS
 from app.formats.base import Conversion
+from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 from app.formats.slices import SLICE_WEIGHTS, cut
 from app.methods import METHODS
 from app.worker.encoder import Encoder, Manner
+from app.worker.importance import Importance
 from app.worker.pipeline import Filling, Pipeline
 
 HEADER = b"header!!" * 4
@@ -53,6 +59,20 @@ def plan_of(conversion, encoding="Q8_0"):
 
 def filling(conversion, plan, *files, number=0, importance=None):
     return Filling(number, conversion, plan, METHODS["nearest"](), importance, files)
+
+
+def together(conversion, fillings, threads=2):
+    """Fill several results in one pass."""
+    files = [file for one in fillings for file in one.files]
+    with opened(files):
+        events = list(Pipeline(fillings, Encoder("cpu"), threads).run())
+        for file in files:
+            file.commit()
+    return events
+
+
+def partial_of(path, plan, number=0):
+    return PartialFile(path, plan.files[number].nbytes, "f")
 
 
 def run(conversion, plan, target, threads=2):
@@ -183,3 +203,119 @@ def test_that_a_device_too_small_for_one_row_leaves_it_to_the_processor(monkeypa
 
     manner = Manner(OnlyProcessor(0), ENCODINGS["Q8_0"])
     assert bytes(Encoder("meta").encode(weight, manner)) == real
+
+
+def test_that_several_results_read_each_row_once(conversion, tmp_path):
+    kinds = ("Q8_0", "Q4_0", "Q8_0")
+    plans = [plan_of(conversion, kind) for kind in kinds]
+    fillings = [
+        filling(conversion, plan, partial_of(tmp_path / f"{number}", plan), number=number)
+        for number, plan in enumerate(plans)
+    ]
+    events = together(conversion, fillings)
+    assert len(conversion.asked) == len(set(conversion.asked))
+    for number, plan in enumerate(plans):
+        assert (tmp_path / f"{number}").read_bytes() == expected(conversion, plan)
+    done = [(event.output, event.tensor) for event in events if isinstance(event, TensorDone)]
+    assert sorted(done) == [(number, name) for number in range(3) for name in "abc"]
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert progress[-1].done == sum(2 * weight.numel() for weight in conversion.weights.values())
+
+
+class Counting:
+    """The usual method; counts what it is asked for."""
+
+    name = "nearest"
+
+    def __init__(self):
+        self.asked = []
+
+    def quantize(self, weight, encoding, importance=None):
+        self.asked.append((len(weight), encoding.name, importance is not None))
+        return encoding.encode(weight, importance)
+
+
+def test_that_results_that_agree_about_a_tensor_share_its_bytes(tmp_path):
+    conversion = Constant({"a": (7, 64)})
+    plans = [plan_of(conversion, kind) for kind in ("Q8_0", "Q4_0", "Q8_0", "Q4_0")]
+    matrix = Importance(matrix_of({"a": torch.rand(1, 64)}), "m")
+    method = Counting()
+    fillings = [
+        Filling(
+            number, conversion, plan, method, weighed, [partial_of(tmp_path / f"{number}", plan)]
+        )
+        for number, (plan, weighed) in enumerate(
+            zip(plans, (None, None, None, matrix), strict=True)
+        )
+    ]
+    together(conversion, fillings)
+    assert sorted(method.asked) == [(7, "Q4_0", False), (7, "Q4_0", True), (7, "Q8_0", False)]
+
+
+def matrix_of(sums):
+    tensors = {name: Squares(sum_, torch.ones(len(sum_))) for name, sum_ in sums.items()}
+    return ImportanceMatrix(tensors, ("text",), 2, 512)
+
+
+def test_that_each_matrix_of_a_stack_has_its_own_importances(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.formats.slices.SLICE_WEIGHTS", 40 * 256)  # 2 slices a matrix
+    conversion = Constant({"experts": (3, 64, 256), "plain": (5, 256)})
+    plan = plan_of(conversion, "Q4_K")
+    spread = torch.rand(3, 256, generator=torch.Generator().manual_seed(2)) ** 4
+    weighed = Importance(matrix_of({"experts": spread}), "m")
+    together(
+        conversion,
+        [filling(conversion, plan, partial_of(tmp_path / "out", plan), importance=weighed)],
+    )
+    q4_k = ENCODINGS["Q4_K"]
+    content = bytearray(HEADER)
+    for weight, columns in zip(conversion.weights["experts"], spread, strict=True):
+        content += q4_k.encode(weight, columns)["blocks"].numpy().tobytes()
+    content += q4_k.encode(conversion.weights["plain"])["blocks"].numpy().tobytes()
+    assert (tmp_path / "out").read_bytes() == bytes(content)
+    assert bytes(content) != expected(conversion, plan)
+
+
+def test_that_tensors_go_to_the_file_that_they_are_planned_for(tmp_path):
+    conversion = Constant({"a": (30, 64), "b": (7, 64)})
+    whole = plan_of(conversion)
+    first, second = whole.tensors
+    files = (
+        PlannedFile(HEADER, len(HEADER) + first.nbytes, "-1"),
+        PlannedFile(b"second", 6 + second.nbytes, "-2"),
+    )
+    plan = Plan("test", (first, replace(second, offset=6, file=1)), files)
+    partials = [partial_of(tmp_path / f"{number}", plan, number) for number in range(2)]
+    together(conversion, [filling(conversion, plan, *partials)])
+    content = expected(conversion, whole)
+    assert (tmp_path / "0").read_bytes() == content[: second.offset]
+    assert (tmp_path / "1").read_bytes() == b"second" + content[second.offset :]
+
+
+def test_that_stopping_waits_for_one_encoding_of_a_slice_and_not_for_all(tmp_path):
+    conversion = Constant({"first": (7, 64), "a": (7, 64)})
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(Counting):
+        def quantize(self, weight, encoding, importance=None):
+            if len(self.asked) == 4:
+                begun.set()
+                go_on.wait(10)
+            return super().quantize(weight, encoding, importance)
+
+    method = Slow()
+    plans = [plan_of(conversion, kind) for kind in ("Q8_0", "Q4_0", "Q5_0", "Q5_1")]
+    fillings = [
+        Filling(number, conversion, plan, method, None, [partial_of(tmp_path / f"{number}", plan)])
+        for number, plan in enumerate(plans)
+    ]
+    with opened([file for one in fillings for file in one.files]):
+        events = Pipeline(fillings, Encoder("cpu"), 1).run()
+        next(events)
+        begun.wait(10)
+        closing = threading.Thread(target=events.close)
+        closing.start()
+        time.sleep(0.2)  # until it waits
+        go_on.set()
+        closing.join(10)
+    assert len(method.asked) == 5
