@@ -93,3 +93,20 @@ class OneRow(Whole):
     @override
     def fill(self, result: Reader, source: int, out: Tensor) -> None:
         out[self.row] = whole(result)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToLast(Whole):
+    """A table of positions, (1, rows, width), as (rows, width), its first row at the end."""
+
+    @override
+    def shape(self, sources: Sequence[Shape]) -> Shape:
+        return sources[0][1:]
+
+    @override
+    def made(self, source: Tensor) -> Tensor:
+        return source[0].roll(-1, 0)
+
+    @override
+    def fill(self, result: Reader, source: int, out: Tensor) -> None:
+        out[0] = whole(result).roll(1, 0)

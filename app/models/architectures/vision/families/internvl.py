@@ -14,6 +14,7 @@ from app.core.errors import Unsupported
 from app.models.architectures.base import Config, Weight, text_part
 from app.models.architectures.changes import Flattened
 from app.models.architectures.vision.base import IMAGENET_COLOURS, Tower, Vision, linear, norm
+from app.models.architectures.vision.changes import FirstToLast
 from app.models.config import number, text, whole_number
 
 _LARGE = 3200, 45
@@ -49,7 +50,8 @@ class InternVision(Vision):
         yield Weight.of("v.class_embd", hf + "cls_token", 1, 1, hidden, change=Flattened())
         positions = hf + "position_embeddings"
         shape = 1, tower.patches + 1, hidden
-        yield Weight.of("v.position_embd.weight", positions, *shape, change=Flattened())
+        # llama.cpp puts the class token behind the patches, the checkpoint in front of them.
+        yield Weight.of("v.position_embd.weight", positions, *shape, change=FirstToLast())
         for layer in range(tower.layers):
             yield from _layer(layer, tower, self._has_means(config))
         merged = hidden * self._shuffled(config) ** 2
