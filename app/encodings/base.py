@@ -56,7 +56,10 @@ class Overflow(EncodeError):
 class Encoding(ABC):
     """How a weight is laid down as bytes. Importing one costs nothing; computing imports torch."""
 
-    name: ClassVar[str]
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What plans and reports call it: "Q4_K". It tells every parameter."""
 
     @abstractmethod
     def layout(self, shape: tuple[int, ...]) -> tuple[Part, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from app.encodings.base import Block, NotFinite, Overflow
+from app.encodings.base import Block, Overflow
+from app.encodings.extremes import largest_of
 
 if TYPE_CHECKING:
     import torch
@@ -40,12 +41,9 @@ class _Float(Block):
 
         del importance  # rounding a number by itself leaves no choice
         (part,) = self.layout(tuple(weight.shape))
-        if weight.numel():
-            top = max(abs(float(extreme)) for extreme in torch.aminmax(weight))
-            if not top < torch.inf:  # NaN is not below anything
-                raise NotFinite
-            if top >= self.overflow:
-                raise Overflow(top, self.largest)
+        top = largest_of(weight)
+        if top >= self.overflow:
+            raise Overflow(top, self.largest)
         blocks = weight.detach().to(self.dtype).contiguous().view(torch.uint8)
         return {part.name: blocks}
 

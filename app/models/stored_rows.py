@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from math import prod
 from typing import TYPE_CHECKING
 
 from app.core.tensor import TensorInfo
 from app.encodings.base import DTYPE_BYTES
+from app.encodings.dtypes import torch_dtype
 from app.models.source_file import SourceFile
 
 if TYPE_CHECKING:
@@ -50,17 +50,4 @@ def plain_rows(
     shape = len(found), info.shape[-1] if info.shape else 1
     if info.dtype == "BOOL":  # bytes other than 0 and 1 would be undefined as torch's bool
         return found.ne(0).reshape(shape)
-    return found.flatten().view(_torch_dtypes()[info.dtype]).reshape(shape)
-
-
-@cache
-def _torch_dtypes() -> dict[str, torch.dtype]:
-    import torch
-
-    return {
-        "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-        "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-        "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8,
-        "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
-        "F8_E8M0": torch.float8_e8m0fnu,
-    }  # fmt: skip
+    return found.flatten().view(torch_dtype(info.dtype)).reshape(shape)

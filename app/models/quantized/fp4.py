@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from app.core.tensor import TensorInfo
+from app.encodings.packing import floats, four_bit_floats, nibbles
 from app.models.base import Checkpoint
 from app.models.quantized.base import QuantizedWeight, expect, part
-from app.models.quantized.numbers import floats, four_bit_floats, nibbles
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from app.core.tensor import TensorInfo
+from app.encodings.packing import floats
 from app.models.base import Checkpoint
 from app.models.quantized.base import QuantizedWeight, expect
-from app.models.quantized.numbers import floats
 
 if TYPE_CHECKING:
     from torch import Tensor

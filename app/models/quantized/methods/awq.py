@@ -4,7 +4,7 @@
     X.qzeros   I32 (groups, out / 8)   4-bit zero points
     X.scales   F16 (groups, out)
 
-Of the 8 codes in a word, counted from the lowest bits, the k-th belongs to column ORDER[k].
+The order of codes in a word is that of `app.encodings.awq`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from app.encodings.awq import unpack_shuffled
 from app.models.base import Checkpoint
 from app.models.config import text, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, expect, not_read, part
 from app.models.quantized.groups import even_groups, scaled_groups
-from app.models.quantized.numbers import unpack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _CODES = ".qweight"
-_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +37,12 @@ class AwqWeight(QuantizedWeight):
 
     @override
     def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
-        import torch
-
         first, last = start // 8, -(-stop // 8)
         wanted = slice(start - 8 * first, stop - 8 * first)
-        place = torch.tensor(_ORDER).argsort() + 8 * torch.arange(last - first)[:, None]
-        rows = place.flatten()[wanted]
 
         def unpacked(name: str) -> Tensor:
-            words = stored.rows(name)[:, first:last]
-            return unpack(words, 4)[:, rows].t()  # (rows, words' rows)
+            words = stored.rows(name)[:, first:last].contiguous()
+            return unpack_shuffled(words)[:, wanted].t()  # (rows, words' rows)
 
         scales = stored.rows(self.scales)[:, start:stop].t()  # (rows, groups)
         group = even_groups(self.shape[1], scales.shape[1])

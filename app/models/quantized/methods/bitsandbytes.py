@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from app.encodings.bitsandbytes import ONE_127TH
+from app.encodings.packing import nibbles
 from app.models.base import Checkpoint
 from app.models.config import items, number, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, part
-from app.models.quantized.numbers import nibbles
 from app.models.quantized.scaled import Grid, Scaled
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _STATES = (".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4")
 _ROW_MAXIMA = ".SCB"
 _LARGEST_STATE = 4096
-_ONE_127TH = 7.874015718698502e-3  # as the library rounds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _in_rows(stored: Checkpoint, name: str, scale: str) -> Scaled:
     if marker in stored.tensors:
         parts += (marker,)
     grid = Grid(scale, (codes.shape[0], 1), (1, codes.shape[1]))
-    return Scaled(codes.shape, parts, name, grid, factor=_ONE_127TH)
+    return Scaled(codes.shape, parts, name, grid, factor=ONE_127TH)
 
 
 def _in_blocks(stored: Checkpoint, name: str, state: str) -> Blockwise:

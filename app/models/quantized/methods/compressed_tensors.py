@@ -23,13 +23,13 @@ from typing_extensions import override
 
 from app.core.errors import Unsupported
 from app.core.tensor import TensorInfo
+from app.encodings.packing import unpack, unpack_separately
 from app.models.base import Checkpoint
 from app.models.config import section, text, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, not_read, part
 from app.models.quantized.fp4 import Fp4
 from app.models.quantized.groups import even_groups, scaled_groups, stored_groups
 from app.models.quantized.methods.fp8 import FP8, block_of, scaled_fp8
-from app.models.quantized.numbers import unpack, unpack_separately
 from app.models.quantized.scaled import Grid, Scaled
 
 if TYPE_CHECKING:

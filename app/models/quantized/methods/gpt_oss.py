@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from app.encodings.packing import floats, four_bit_floats, nibbles
 from app.models.base import Checkpoint
 from app.models.quantized.base import Method, QuantizedWeight, expect, part
-from app.models.quantized.numbers import floats, four_bit_floats, nibbles
 
 if TYPE_CHECKING:
     from torch import Tensor

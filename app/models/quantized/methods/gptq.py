@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from app.core.errors import Unsupported
+from app.encodings.packing import unpack, unpack_some
 from app.models.base import Checkpoint
 from app.models.config import flag, text
 from app.models.quantized.base import Method, QuantizedWeight, expect, not_read, part
 from app.models.quantized.groups import even_groups, scaled_groups, stored_groups
-from app.models.quantized.numbers import unpack, unpack_some
 
 if TYPE_CHECKING:
     from torch import Tensor

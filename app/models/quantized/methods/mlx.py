@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from app.core.tensor import TensorInfo
+from app.encodings.packing import unpack
 from app.models.base import Checkpoint
 from app.models.config import section, text, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, expect, not_read, part
 from app.models.quantized.fp4 import Fp4
-from app.models.quantized.numbers import unpack
 
 if TYPE_CHECKING:
     from torch import Tensor
