@@ -4,6 +4,7 @@ import time
 
 import psutil
 import pytest
+from convert_form import MODEL
 from fake_jobs import program
 from PySide6.QtCore import QEvent, QThreadPool
 from PySide6.QtWidgets import QApplication
@@ -13,6 +14,7 @@ from app.core.store import JobStore
 from app.ui.context import Context, Desk
 from app.ui.job_queue import JobQueue
 from app.ui.machine import Machine
+from app.ui.pages.convert import ConvertPage
 from app.ui.preferences import Preferences
 from app.ui.theme import Theme
 from app.ui.window import Window
@@ -86,3 +88,28 @@ def window(qtbot, context, theme):
         return window
 
     return make
+
+
+@pytest.fixture
+def page(qtbot, context, theme):
+    """The page Convert; files about other pages have their own."""
+    page = ConvertPage(context())
+    qtbot.addWidget(page)
+    page.show()
+    yield page
+    page.leave()
+
+
+@pytest.fixture
+def ready(page, qtbot):
+    """The page with a model in it and everything checked."""
+    page.model.open(MODEL)
+    qtbot.waitUntil(page.convert.isEnabled)
+    return page
+
+
+@pytest.fixture
+def judged(ready, qtbot):
+    """The page once it knows what runs here."""
+    qtbot.waitUntil(lambda: bool(ready.fits.found))
+    return ready

@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
 
-import pytest
+from convert_form import MODEL, place_of, rows, type_path
 from fake_answers import inspection
-from PySide6.QtCore import QMimeData, QModelIndex, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QPushButton
 
@@ -11,50 +11,6 @@ from app.core.job import State
 from app.core.model import Inspection
 from app.ui.pages.convert import ConvertPage
 from app.ui.widgets.run_on import ImaginedBar
-
-MODEL = "/models/Qwen3-8B"
-
-
-@pytest.fixture
-def page(qtbot, context, theme):
-    page = ConvertPage(context())
-    qtbot.addWidget(page)
-    page.show()
-    yield page
-    page.leave()
-
-
-@pytest.fixture
-def ready(page, qtbot):
-    """The page with a model in it and everything checked."""
-    page.model.open(MODEL)
-    qtbot.waitUntil(page.convert.isEnabled)
-    return page
-
-
-def rows(page):
-    """The texts of all formats in the list, also of those that are folded away."""
-    model = page.quality.formats.model()
-
-    def cells(row, above):
-        return [model.index(row, column, above).data() for column in range(model.columnCount())]
-
-    found = []
-    for place in range(model.rowCount()):
-        above = model.index(place, 0)
-        inside = [cells(row, above) for row in range(model.rowCount(above))]
-        found += inside or [cells(place, QModelIndex())]
-    return found
-
-
-def place_of(page, preset, column=0):
-    index = page.quality.formats.model().place(preset)
-    return index.siblingAtColumn(column)
-
-
-def type_path(qtbot, page, path):
-    page.target.edit.selectAll()
-    qtbot.keyClicks(page.target.edit, str(path))
 
 
 def test_that_the_empty_page_offers_the_first_step_and_nothing_else(page):
@@ -244,13 +200,6 @@ def test_that_recent_models_are_offered(ready):
     ready.context.preferences.remember_model("/models/Other-1.5B")
     ready.model.card.change.menu().aboutToShow.emit()
     assert "Other-1.5B" in [action.text() for action in ready.model.card.change.menu().actions()]
-
-
-@pytest.fixture
-def judged(ready, qtbot):
-    """The page once it knows what runs here."""
-    qtbot.waitUntil(lambda: bool(ready.fits.found))
-    return ready
 
 
 def fit_words(page):
