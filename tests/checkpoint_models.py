@@ -228,3 +228,6 @@ class CheckpointSource:
 
     def weight(self, name):
         return self.tensors[name].float()
+
+    def rows(self, name, start, stop):
+        return self.weight(name)[start:stop]

@@ -47,6 +47,9 @@ class TensorSource:
     def weight(self, name):
         return self.tensors[name].float()
 
+    def rows(self, name, start, stop):
+        return self.weight(name)[start:stop]
+
 
 def noisy(source, share, seed=1):
     """The same model with its matrices changed by a share of their spread."""

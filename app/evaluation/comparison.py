@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from app.core.errors import BadModelFile, Unsupported
 from app.core.events import Note, Progress
 from app.core.report import Quality
+from app.evaluation.tally import Part, Tally
 from app.evaluation.text import Windows
 from app.models.layerwise import Lent, Place, in_slices, moved, run_layers
 from app.models.skeleton import Skeleton, Weights, WeightSource
@@ -26,22 +27,10 @@ if TYPE_CHECKING:
 DEFAULT_TOKENS = 4096
 """Tokens read; half of them are scored."""
 
+_MATRIX_BYTES = 256_000_000  # for parts of both output matrices
 _LOGIT_BYTES = 256_000_000  # for the logits of both models and what is computed from them
 _COPIES = 6  # arrays of the logits' size that `_score` holds at its peak
 _HEAD_LAYERS = 1  # the output matrices of both models, in layers' worth of progress
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What is kept of each scored position, (positions,), float32, on the host."""
-
-    loss_before: Tensor
-    """-log p(the next token) of the source, in nats."""
-    loss_after: Tensor
-    kl: Tensor
-    """KL(source || result), in nats."""
-    same_top: Tensor
-    """1 where both models put the same token first."""
 
 
 def compare(
@@ -57,8 +46,8 @@ def compare_all(
 ) -> Generator[Progress | Note, None, list[Quality]]:
     """Run a model and its results on the same windows, the model once.
 
-    Memory: one decoder layer, or two models' output matrices, in float32; the hidden states
-    of all tokens on the host, for each model; 256 MB for slices of logits.
+    Memory: one decoder layer in float32; the hidden states of all tokens on the host, for each
+    model; 256 MB each for parts of the output matrices and for slices of logits.
 
     Returns:
         How far each result is from the source.
@@ -78,8 +67,8 @@ def compare_all(
     found = []
     for number, result in enumerate(results):
         pair = _Pair((source, result), (states[0], states[1 + number]), number, len(results))
-        scores = yield from _score_slices(skeleton, pair, windows.tokens, place)
-        found.append(_quality(scores, windows))
+        tally = yield from _scored(skeleton, pair, windows.tokens, place)
+        found.append(_quality(tally, windows))
     if place.full:
         yield Note(
             f"The memory of {place.full} was too small to measure the quality there; "
@@ -115,62 +104,53 @@ def _last_states(
             yield Progress("evaluate", step.done, step.total, step.item, step.done / whole)
 
 
-def _score_slices(
+def _scored(
     skeleton: Skeleton, pair: _Pair, tokens: Tensor, place: Place
-) -> Generator[Progress, None, Sequence[Scores]]:
-    """Compare the logits of the scored positions a slice at a time; none are kept."""
+) -> Generator[Progress, None, Tally]:
+    """Compare the logits of the scored positions; none are kept.
+
+    The output matrices are read a part of the vocabulary at a time, and each part meets the
+    positions in slices.
+    """
     first = tokens.shape[1] // 2
     before, after = (state[:, first:-1].flatten(0, 1) for state in pair.states)
-    wanted = tokens[:, first + 1 :].flatten()
-    heads = Lent([skeleton.head_weights(source) for source in pair.weights], place)
-    rows = _LOGIT_BYTES // (4 * _COPIES * skeleton.vocabulary)
-    rows = max(1, min(tokens.shape[1], rows))
+    following = tokens[:, first + 1 :].flatten()
+    tally = Tally(len(following))
+    width = max(1, _MATRIX_BYTES // (4 * 2 * before.shape[1]))
+    for start in range(0, skeleton.vocabulary, width):
+        stop = min(skeleton.vocabulary, start + width)
+        heads = Lent([skeleton.head_part(one, start, stop) for one in pair.weights], place)
 
-    def compute(start: int, stop: int) -> Scores:
-        head_before, head_after = heads.placed()
-        at = slice(start, stop)
-        return _score(
-            _logits(skeleton, head_before, before[at], place),
-            _logits(skeleton, head_after, after[at], place),
-            moved(wanted[at], place.device),
-        )
+        def compute(begin: int, end: int, heads: Lent = heads, start: int = start) -> Part:
+            head_before, head_after = heads.placed()
+            return Part.of(
+                _logits(skeleton, head_before, before[begin:end], place),
+                _logits(skeleton, head_after, after[begin:end], place),
+                moved(following[begin:end], place.device),
+                start,
+            )
 
-    scores: list[Scores] = []
-    layers = skeleton.layers
-    for _, stop, found in in_slices(len(wanted), rows, place, compute):
-        scores.append(found)
-        heads_done = _HEAD_LAYERS * (pair.number + stop / len(wanted)) / pair.count
-        share = (layers + heads_done) / (layers + _HEAD_LAYERS)
-        yield Progress("evaluate", stop, len(wanted), "next-token predictions", share)
-    return scores
+        rows = max(1, min(tokens.shape[1], _LOGIT_BYTES // (4 * _COPIES * (stop - start))))
+        for begin, end, part in in_slices(len(following), rows, place, compute):
+            tally.add(begin, end, part)
+            done = (start + (stop - start) * end / len(following)) / skeleton.vocabulary
+            yield _head_progress(skeleton, pair, done)
+    return tally
+
+
+def _head_progress(skeleton: Skeleton, pair: _Pair, done: float) -> Progress:
+    heads = _HEAD_LAYERS * (pair.number + done) / pair.count
+    share = (skeleton.layers + heads) / (skeleton.layers + _HEAD_LAYERS)
+    return Progress("evaluate", round(100 * done), 100, "next-token predictions", share)
 
 
 def _logits(skeleton: Skeleton, head: Weights, hidden: Tensor, place: Place) -> Tensor:
     return skeleton.logits(head, moved(hidden, place.device)).float()
 
 
-def _score(before: Tensor, after: Tensor, wanted: Tensor) -> Scores:
-    """Compare two slices of logits, (positions, vocabulary)."""
-    import torch
-
-    with torch.no_grad():
-        same_top = before.argmax(-1) == after.argmax(-1)
-        log_p = before.log_softmax(-1)
-        log_q = after.log_softmax(-1)
-        kl = log_p.exp().mul_(log_p - log_q).sum(-1)
-        kl.clamp_(min=0)  # it is never below, but by rounding
-        losses = [-log.gather(-1, wanted[:, None])[:, 0] for log in (log_p, log_q)]
-    return Scores(losses[0].cpu(), losses[1].cpu(), kl.cpu(), same_top.float().cpu())
-
-
-def _quality(slices: Sequence[Scores], windows: Windows) -> Quality:
-    import torch
-
-    def together(name: str) -> Tensor:
-        return torch.cat([getattr(scores, name) for scores in slices]).double()
-
-    kl = together("kl")
-    perplexity_before = _perplexity(together("loss_before"))
+def _quality(tally: Tally, windows: Windows) -> Quality:
+    kl = tally.kl
+    perplexity_before = _perplexity(tally.loss_before)
     if not math.isfinite(perplexity_before):
         raise BadModelFile(
             "The original model's predictions are not numbers.",
@@ -181,10 +161,10 @@ def _quality(slices: Sequence[Scores], windows: Windows) -> Quality:
         context=windows.tokens.shape[1],
         text=windows.text,
         perplexity_before=perplexity_before,
-        perplexity_after=_perplexity(together("loss_after")),
+        perplexity_after=_perplexity(tally.loss_after),
         kl_mean=float(kl.mean()),
         kl_p99=float(kl.quantile(0.99)),
-        same_top=float(together("same_top").mean()),
+        same_top=float(tally.same_top.mean()),
     )
 
 

@@ -218,7 +218,10 @@ def _embed(
 
     The last value is whether those fit one window only, not several at once.
     """
-    weights = skeleton.outer_weights(source)
+    import torch
+
+    known, windows = torch.unique(windows, return_inverse=True)
+    weights = skeleton.outer_weights(source, known)
     first, inputs = skeleton.embed(weights, windows[:1])
     if first.shape[:2] != (1, windows.shape[1]):
         raise not_layerwise("its hidden states have a form of their own")

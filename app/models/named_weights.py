@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.core.errors import BadModelFile
 from app.core.tensor import TensorInfo
 from app.models.architectures.base import Weight
+from app.models.architectures.changes import AS_IS
 from app.models.base import Checkpoint
 from app.models.description import Description, describe_folder, describe_gguf
 from app.models.gguf_file import GgufFile
@@ -78,6 +79,16 @@ class NamedWeights:
                 f"The file holds only some of the tensor {name}.", "Convert the model again."
             )
         return out
+
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """Rows of the matrix called `name`; see `weight`. Only they are read where that is all."""
+        weights = self._made_into[name]
+        if not isinstance(self._checkpoint, GgufFile):
+            return self._checkpoint.rows(self._stored[name], start, stop).float()
+        (weight, *more) = weights
+        if not more and weight.change is AS_IS:
+            return self._checkpoint.rows(weight.gguf, start, stop).float()
+        return self.weight(name)[start:stop]
 
 
 @dataclass(frozen=True, slots=True)

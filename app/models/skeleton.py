@@ -7,7 +7,7 @@ one call, so a model of any size needs the memory of one of its layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 from weakref import WeakKeyDictionary
@@ -47,6 +47,9 @@ class WeightSource(Protocol):
 
     def weight(self, name: str) -> Tensor:
         """One tensor in its own shape, float32, on the host."""
+
+    def rows(self, name: str, start: int, stop: int) -> Tensor:
+        """Rows of a matrix, (rows, row length), float32, on the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +108,21 @@ class Skeleton:
         """Every weight of the model."""
         return self._take(source, list(self._stored))
 
-    def outer_weights(self, source: WeightSource) -> Weights:
-        """What is needed in front of the first layer: the embedding, mostly."""
-        return self._take(source, self._outside(self._head))
+    def outer_weights(self, source: WeightSource, tokens: Tensor) -> Weights:
+        """What is needed in front of the first layer.
+
+        Of the embedding, the rows of `tokens`, (n,): the texts are to be given as places in it.
+        """
+        weights = self._take(source, self._outside(self._head, self._embedding))
+        return weights | self._parts(source, self._embedding, tokens.tolist())
 
     def head_weights(self, source: WeightSource) -> Weights:
         """What is needed behind the last layer: the final norm and the output matrix."""
         return self._take(source, self._outside(self._embedding))
+
+    def head_part(self, source: WeightSource, start: int, stop: int) -> Weights:
+        """The same for the logits of tokens `start` to `stop`."""
+        return self.norm_weights(source) | self._parts(source, self._head, range(start, stop))
 
     def norm_weights(self, source: WeightSource) -> Weights:
         """What is needed between the last layer and the output matrix."""
@@ -314,6 +325,23 @@ class Skeleton:
             taken[name] = tensor
         return taken
 
+    def _parts(self, source: WeightSource, module: str, rows: Sequence[int]) -> Weights:
+        """Rows of the matrix of `module`, and elements of its bias."""
+        import torch
+
+        parts: Weights = {}
+        for name in (name for name in self._stored if name.startswith(f"{module}.")):
+            origin = self.origin(source, name)
+            if origin is None or origin.rule is not None or self._stored[name].ndim != 2:
+                parts[name] = self._take(source, [name])[name][torch.tensor(rows)]
+                continue
+            (stored,) = origin.names
+            read = [source.rows(stored, first, last) for first, last in _runs(rows)]
+            parts[name] = torch.cat(read)
+            if parts[name].shape != (len(rows), self._stored[name].shape[1]):
+                self._check_shape(name, source.weight(stored))
+        return parts
+
     def _made(self, origin: Origin, source: WeightSource) -> Weights:
         try:
             return origin.read(self.model, source.weight)
@@ -332,6 +360,15 @@ class Skeleton:
                 "The files may belong to different models. Download the model again.",
                 f"{tuple(tensor.shape)} instead of {tuple(wanted)}",
             )
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring ascending numbers as (first, behind the last)."""
+    first = 0
+    for place in range(1, len(numbers) + 1):
+        if place == len(numbers) or numbers[place] != numbers[place - 1] + 1:
+            yield numbers[first], numbers[place - 1] + 1
+            first = place
 
 
 def _stored_in_files(model: Any) -> Weights:

@@ -131,14 +131,14 @@ def test_that_a_device_full_of_logits_changes_no_figure(windows, monkeypatch, ro
     whole = drain(compare(source, result, windows))[1]
     place = Place()
     place.device = "pretended:0"
-    score = comparison._score
+    logits = comparison._logits
 
-    def full(before, after, wanted):
-        if place.device != "cpu" and len(wanted) > room:
+    def full(skeleton, head, hidden, place):
+        if place.device != "cpu" and len(hidden) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(before, after, wanted)
+        return logits(skeleton, head, hidden, place)
 
-    monkeypatch.setattr(comparison, "_score", full)
+    monkeypatch.setattr(comparison, "_logits", full)
     monkeypatch.setattr(comparison, "Place", lambda device: place)
     for module in (comparison, __import__("app.models.layerwise", fromlist=["moved"])):
         monkeypatch.setattr(module, "moved", lambda value, device: value)
@@ -148,6 +148,19 @@ def test_that_a_device_full_of_logits_changes_no_figure(windows, monkeypatch, ro
     notes = [event.text for event in events if isinstance(event, Note)]
     assert len(notes) == (0 if room else 1)
     assert all("pretended:0" in note for note in notes)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_that_parts_of_the_vocabulary_change_no_figure(windows, monkeypatch, rows):
+    source = TensorSource(random_model("gemma2"))  # whose logits are capped
+    result = noisy(source, 0.1)
+    whole = drain(compare(source, result, windows))[1]
+    hidden = source.tensors["model.embed_tokens.weight"].shape[1]
+    monkeypatch.setattr(comparison, "_MATRIX_BYTES", rows * 8 * hidden)
+    parts = drain(compare(source, result, windows))[1]
+    for field in ("perplexity_before", "perplexity_after", "kl_mean", "kl_p99"):
+        assert getattr(parts, field) == pytest.approx(getattr(whole, field), rel=1e-4)
+    assert parts.same_top == whole.same_top
 
 
 def test_that_one_window_is_enough():

@@ -95,6 +95,9 @@ class CountingSource(TensorSource):
         self.alive[name] = tensor
         return tensor
 
+    def rows(self, name, start, stop):
+        return self.weight(name)[start:stop]
+
     def layers_alive(self):
         return {name.split(".")[2] for name in self.alive if ".layers." in name}
 
@@ -299,6 +302,9 @@ class Made:
     names = shapes
     def weight(self, name):
         return torch.full(shapes[name], 0.01)
+
+    def rows(self, name, start, stop):
+        return self.weight(name)[start:stop]
 
 tokens = torch.zeros((2, 16), dtype=torch.int64)
 process = psutil.Process()
