@@ -77,6 +77,20 @@ MODELS = {
         },
         EVEN_COLOURS,
     ),
+    "qwen2_vl": Seeing(
+        {
+            "vision_config": {
+                "depth": 2,
+                "embed_dim": 64,
+                "mlp_ratio": 2,
+                "num_heads": 4,
+                "patch_size": 8,
+                "hidden_size": 64,
+            },
+            "text_config": _TEXT,
+        },
+        CLIP_COLOURS,
+    ),
     "qwen2_5_vl": Seeing(
         {
             "vision_config": {**_QWEN, "fullatt_block_indexes": [1, 3], "window_size": 112},
@@ -195,7 +209,7 @@ def seen(model: Any, kind: str) -> np.ndarray:
     pixels = colours.permute(2, 0, 1)[None].float()  # (1, colour, y, x)
     with torch.no_grad():
         match kind:
-            case "qwen2_5_vl" | "qwen3_vl":
+            case "qwen2_vl" | "qwen2_5_vl" | "qwen3_vl":
                 found = _seen_by_qwen(model, pixels)
             case "lfm2_vl":
                 grid = pixels.shape[-1] // 16

@@ -113,6 +113,55 @@ def test_that_older_names_of_tensors_are_the_same_tensors(tmp_path):
     assert all(torch.equal(new.tensor(name), old.tensor(name)) for name in new.tensors)
 
 
+def published(folder):
+    """Give InternVL's tensors the names of its makers, queries, keys and values in one matrix."""
+    weights = load_file(folder / "model.safetensors")
+    found = {name: tensor for name, tensor in weights.items() if name.startswith("language_model")}
+    tower, theirs = "vision_tower.embeddings.", "vision_model.embeddings."
+    found[theirs + "class_embedding"] = weights[tower + "cls_token"]
+    found[theirs + "position_embedding"] = weights[tower + "position_embeddings"]
+    for end in ("weight", "bias"):
+        patches = f"{tower}patch_embeddings.projection.{end}"
+        found[f"{theirs}patch_embedding.{end}"] = weights[patches]
+        for number, name in ((0, "layer_norm"), (1, "linear_1"), (3, "linear_2")):
+            found[f"mlp1.{number}.{end}"] = weights[f"multi_modal_projector.{name}.{end}"]
+    for layer in range(2):
+        ours, theirs = (
+            f"vision_tower.encoder.layer.{layer}.",
+            f"vision_model.encoder.layers.{layer}.",
+        )
+        parts = [weights[f"{ours}attention.{kind}_proj.weight"] for kind in "qkv"]
+        found[theirs + "attn.qkv.weight"] = torch.cat(parts)
+        for number in (1, 2):
+            found[f"{theirs}ls{number}"] = weights[f"{ours}lambda_{number}"]
+        for end in ("weight", "bias"):
+            for new, old in (
+                ("norm1", "layernorm_before"),
+                ("norm2", "layernorm_after"),
+                ("attn.proj", "attention.projection_layer"),
+                ("mlp.fc1", "mlp.fc1"),
+                ("mlp.fc2", "mlp.fc2"),
+            ):
+                found[f"{theirs}{new}.{end}"] = weights[f"{ours}{old}.{end}"]
+    save_file(found, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "internvl_chat", "llm_config": config.pop("text_config")}
+    config |= {"min_dynamic_patch": 2, "max_dynamic_patch": 6}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_that_internvl_of_its_makers_is_the_internvl_of_transformers(tmp_path):
+    for name in ("transformers", "makers"):
+        seeing_models.random_seeing_model(tmp_path / name, "internvl")
+    published(tmp_path / "makers")
+    for name in ("transformers", "makers"):
+        assert to_gguf(tmp_path / name, tmp_path / f"{name}.gguf") == 0
+    one, other = (GgufFile(tmp_path / f"{name}.gguf") for name in ("transformers", "makers"))
+    assert one.tensors.keys() == other.tensors.keys()
+    assert all(torch.equal(one.tensor(name), other.tensor(name)) for name in one.tensors)
+    assert other.header.metadata["clip.vision.preproc_max_tiles"].value == 6
+
+
 def test_that_colours_are_prepared_as_the_folder_says(tmp_path):
     seeing_models.random_seeing_model(tmp_path, "gemma3")
     usual = vision_conversion(open_model(tmp_path)).plan(Recipe("F16"))

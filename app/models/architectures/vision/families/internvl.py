@@ -12,22 +12,39 @@ from typing_extensions import override
 
 from app.core.errors import Unsupported
 from app.models.architectures.base import Config, Weight, text_part
-from app.models.architectures.changes import Flattened
+from app.models.architectures.changes import Flattened, Part
 from app.models.architectures.vision.base import IMAGENET_COLOURS, Tower, Vision, linear, norm
 from app.models.architectures.vision.changes import FirstToLast
 from app.models.config import number, text, whole_number
 
 _LARGE = 3200, 45
 """Width and layers of the one encoder whose norms do not subtract the mean, in llama.cpp."""
+_MAKERS = (
+    (r"^vision_model\.", "vision_tower."),
+    (r"\.class_embedding$", ".cls_token"),
+    (r"\.position_embedding$", ".position_embeddings"),
+    (r"\.patch_embedding\.", ".patch_embeddings.projection."),
+    (r"\.encoder\.layers\.", ".encoder.layer."),
+    (r"\.norm1\.", ".layernorm_before."),
+    (r"\.norm2\.", ".layernorm_after."),
+    (r"\.attn\.proj\.", ".attention.projection_layer."),
+    (r"\.attn\.", ".attention."),
+    (r"\.ls([12])$", r".lambda_\1"),
+    (r"^mlp1\.0\.", "multi_modal_projector.layer_norm."),
+    (r"^mlp1\.1\.", "multi_modal_projector.linear_1."),
+    (r"^mlp1\.3\.", "multi_modal_projector.linear_2."),
+)
+"""The names that the makers give, and those of transformers."""
 
 
 class InternVision(Vision):
-    """InternVL as transformers stores it (folders called ...-hf)."""
+    """InternVL as its makers publish it, and as transformers stores it (folders called ...-hf)."""
 
     title: ClassVar[str] = "InternVL"
-    model_types: ClassVar[tuple[str, ...]] = ("internvl",)
+    model_types: ClassVar[tuple[str, ...]] = ("internvl", "internvl_chat")
     projector: ClassVar[str] = "internvl"
     skipped: ClassVar[str] = ""
+    renamed: ClassVar[tuple[tuple[str, str], ...]] = (*Vision.renamed, *_MAKERS)
     colours = IMAGENET_COLOURS
     defaults: ClassVar[dict[str, Any]] = {
         "hidden_size": 1024,
@@ -53,7 +70,7 @@ class InternVision(Vision):
         # llama.cpp puts the class token behind the patches, the checkpoint in front of them.
         yield Weight.of("v.position_embd.weight", positions, *shape, change=FirstToLast())
         for layer in range(tower.layers):
-            yield from _layer(layer, tower, self._has_means(config))
+            yield from _layer(layer, tower, self._has_means(config), stored)
         merged = hidden * self._shuffled(config) ** 2
         projector = "multi_modal_projector."
         yield from norm("mm.model.mlp.0", projector + "layer_norm", merged)
@@ -68,10 +85,20 @@ class InternVision(Vision):
                 "This model's norms are not those that llama.cpp computes for its size.",
                 "Choose another model of the family.",
             )
+        for key in ("select_layer", "vision_feature_layer"):
+            if config.get(key, -1) != -1:
+                raise Unsupported(
+                    "This model looks with layers before the last one, which is not supported.",
+                    "Choose another model of the family.",
+                )
         tiles = {
-            f"vision.preproc_{ours}_tiles": whole_number(preprocessor, theirs)
-            for ours, theirs in (("min", "min_patches"), ("max", "max_patches"))
-            if preprocessor.get(theirs)
+            f"vision.preproc_{bound}_tiles": whole_number(fields, key)
+            for bound in ("min", "max")
+            for fields, key in (
+                (config, f"{bound}_dynamic_patch"),
+                (preprocessor, f"{bound}_patches"),
+            )
+            if fields.get(key)
         }
         return {"vision.projector.scale_factor": self._shuffled(config), **tiles}
 
@@ -94,13 +121,18 @@ class InternVision(Vision):
         return int(1 / ratio)
 
 
-def _layer(layer: int, tower: Tower, means: bool) -> Iterator[Weight]:
+def _layer(layer: int, tower: Tower, means: bool, stored: Collection[str]) -> Iterator[Weight]:
     gguf, hf = f"v.blk.{layer}.", f"vision_tower.encoder.layer.{layer}."
     hidden = tower.hidden
     yield from norm(gguf + "ln1", hf + "layernorm_before", hidden, bias=means)
-    for kind in "qkv":
-        name = f"{hf}attention.{kind}_proj"
-        yield from linear(f"{gguf}attn_{kind}", name, hidden, hidden, bias=None)
+    fused = hf + "attention.qkv"
+    for index, kind in enumerate("qkv"):
+        name, ours = f"{hf}attention.{kind}_proj", f"{gguf}attn_{kind}"
+        if f"{fused}.weight" in stored:
+            part = Part(index * hidden, (index + 1) * hidden)
+            yield from linear(ours, fused, 3 * hidden, hidden, change=part, bias=None)
+        else:
+            yield from linear(ours, name, hidden, hidden, bias=None)
     for kind in "qk":
         name = f"{hf}attention.{kind}_norm.weight"
         yield Weight.of(f"{gguf}attn_{kind}_norm.weight", name, hidden, optional=True)

@@ -31,6 +31,7 @@ class Qwen25Vision(Vision):
     roots: ClassVar[tuple[str, ...]] = ("visual.",)
     skipped: ClassVar[str] = ""
     colours = CLIP_COLOURS
+    biased_norms: ClassVar[bool] = False
     defaults: ClassVar[dict[str, Any]] = {
         "depth": 32,
         "hidden_size": 3584,
@@ -54,7 +55,8 @@ class Qwen25Vision(Vision):
         yield from frames(tower)
         for layer in range(tower.layers):
             yield from self.layer(layer, tower)
-        yield from norm("v.post_ln", "visual.merger.ln_q", tower.hidden, bias=False)
+        last = "visual.merger.ln_q"
+        yield from norm("v.post_ln", last, tower.hidden, bias=self.biased_norms)
         merged, width = 4 * tower.hidden, whole_number(text_part(config), "hidden_size")
         yield from linear("mm.0", "visual.merger.mlp.0", merged, merged)
         yield from linear("mm.2", "visual.merger.mlp.2", width, merged)
@@ -62,17 +64,21 @@ class Qwen25Vision(Vision):
     def layer(self, layer: int, tower: Tower) -> Iterator[Weight]:
         """All tensors of a layer."""
         gguf, hf, hidden = f"v.blk.{layer}.", f"visual.blocks.{layer}.", tower.hidden
-        yield from norm(gguf + "ln1", hf + "norm1", hidden, bias=False)
-        for number, kind in enumerate("qkv"):
-            part = Part(number * hidden, (number + 1) * hidden)
-            yield from linear(
-                f"{gguf}attn_{kind}", f"{hf}attn.qkv", 3 * hidden, hidden, change=part
-            )
+        yield from norm(gguf + "ln1", hf + "norm1", hidden, bias=self.biased_norms)
+        fused = f"{hf}attn.qkv"
+        for index, kind in enumerate("qkv"):
+            part = Part(index * hidden, (index + 1) * hidden)
+            yield from linear(f"{gguf}attn_{kind}", fused, 3 * hidden, hidden, change=part)
         yield from linear(gguf + "attn_out", hf + "attn.proj", hidden, hidden)
-        yield from norm(gguf + "ln2", hf + "norm2", hidden, bias=False)
-        for ours in ("gate", "up"):
-            yield from linear(f"{gguf}ffn_{ours}", f"{hf}mlp.{ours}_proj", tower.inner, hidden)
-        yield from linear(gguf + "ffn_down", hf + "mlp.down_proj", hidden, tower.inner)
+        yield from norm(gguf + "ln2", hf + "norm2", hidden, bias=self.biased_norms)
+        for ours, theirs, rows, row in self.feed_forward(tower):
+            yield from linear(gguf + ours, f"{hf}mlp.{theirs}", rows, row)
+
+    def feed_forward(self, tower: Tower) -> Iterator[tuple[str, str, int, int]]:
+        """Matrices of the feed-forward part: llama.cpp's name, the checkpoint's, and the shape."""
+        for kind in ("gate", "up"):
+            yield f"ffn_{kind}", f"{kind}_proj", tower.inner, tower.hidden
+        yield "ffn_down", "down_proj", tower.hidden, tower.inner
 
     @override
     def details(self, config: Config, preprocessor: Config) -> dict[str, Any]:
