@@ -12,7 +12,7 @@ from app.core.quality import measured_losses
 from app.encodings import ENCODINGS
 from app.encodings.base import Block
 from app.formats import FORMATS
-from app.formats.base import Conversion, Format, Preset
+from app.formats.base import Conversion, Format, Preset, plan_preset
 from app.models import open_model
 from app.models.base import Checkpoint
 from app.models.facts import model_facts
@@ -51,10 +51,11 @@ def _types() -> tuple[str, ...]:
 
 def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> FormatChoice:
     plan: Plan | None = None
+    recipe = preset.recipe()
     problem = prepared if isinstance(prepared, Problem) else None
     if isinstance(prepared, Conversion):
         try:
-            plan = prepared.plan(preset.recipe())
+            recipe, plan = plan_preset(prepared, preset)
         except AppError as error:
             problem = Problem(error.title, error.hint)
     return FormatChoice(
@@ -73,6 +74,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
         group=preset.group,
         importance_helps=preset.importance_helps,
         needs_importance=preset.needs_importance,
+        requantize=recipe.requantize,
         featured=preset.featured,
     )
 

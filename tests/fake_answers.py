@@ -340,6 +340,9 @@ def inspection(path: Path) -> dict[str, Any]:
          "extra_bytes": 1_300_000} for layer in range(3)
     ]  # fmt: skip
     ternary = choice("TQ1_0", 0, 0.0, "broken", "Three values a weight.")
+    if path.suffix == ".gguf":
+        small["requantize"] = True
+        small["notes"] = ["The file is quantized already (Q6_K), so accuracy is lost twice."]
     ternary["problem"] = {"title": "This model was not trained for it.", "hint": "Choose Q2_K."}
     return {
         "model": {

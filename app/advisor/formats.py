@@ -16,6 +16,7 @@ from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.plan import Plan
 from app.formats import FORMATS
+from app.formats.base import plan_preset
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
 
@@ -33,7 +34,7 @@ def plans_of(checkpoint: Checkpoint) -> Plans:
     for form in FORMATS.values():
         try:
             conversion = form.prepare(checkpoint)
-            plans |= {preset.name: conversion.plan(preset.recipe()) for preset in form.presets}
+            plans |= {preset.name: plan_preset(conversion, preset)[1] for preset in form.presets}
         except AppError as error:
             plans |= {preset.name: error for preset in form.presets}
     return plans

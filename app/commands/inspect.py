@@ -92,6 +92,8 @@ def _row(choice: FormatChoice) -> tuple[str, str, str, str]:
     if choice.problem:
         return name, "-", "-", choice.problem.title
     note = choice.quality
+    if choice.requantize:
+        note += "; accuracy is lost twice, so it takes --allow-requantize"
     if choice.fallbacks:
         note += f"; {len(choice.fallbacks)} tensors cannot have their type and take a larger one"
     return name, words.size(choice.nbytes), f"{choice.bits_per_weight:.2f}", note

@@ -77,6 +77,8 @@ class FormatChoice:
     """Whether an importance matrix makes the result better."""
     needs_importance: bool = False
     """Whether the result is of no use without one; sizes are those with one."""
+    requantize: bool = False
+    """Whether the model is quantized already, so that accuracy is lost twice."""
     featured: bool = False
     """Whether a short list shows it for its size class."""
     loss: float | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from app.core.errors import Unsupported
 from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import AUTOMATIC, Recipe
 from app.encodings.base import Encoding
@@ -83,6 +84,22 @@ class Conversion(ABC):
     def row_step(self, tensor: PlannedTensor) -> int:  # noqa: ARG002 - most tensors do not care
         """Rows that must be read together, because they change places among themselves."""
         return 1
+
+
+def plan_preset(conversion: Conversion, preset: Preset) -> tuple[Recipe, Plan]:
+    """What a preset makes of a source, and the recipe for that.
+
+    A source that is quantized already is taken; the recipe and the plan's notes say so.
+
+    Raises:
+        Unsupported: The preset cannot be applied to this source at all.
+    """
+    recipe = preset.recipe()
+    try:
+        return recipe, conversion.plan(recipe)
+    except Unsupported:
+        recipe = replace(recipe, requantize=True)
+        return recipe, conversion.plan(recipe)
 
 
 class Format(ABC):

@@ -35,7 +35,8 @@ def _tr(text: str) -> str:
 
 def usual_recipe(choice: FormatChoice) -> Recipe:
     """What the sizes in lists are those of."""
-    return Recipe(choice.preset, importance=AUTOMATIC if choice.needs_importance else "")
+    importance = AUTOMATIC if choice.needs_importance else ""
+    return Recipe(choice.preset, importance=importance, requantize=choice.requantize)
 
 
 def shortlist(choices: Iterable[FormatChoice]) -> set[str]:

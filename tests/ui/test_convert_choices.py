@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from convert_form import place_of, rows, type_path
+from convert_form import MODEL, place_of, rows, type_path
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QPushButton
 
@@ -202,3 +202,17 @@ def test_that_types_and_sizes_of_files_go_into_the_recipe(opened, qtbot):
 def test_that_every_tensor_can_be_looked_at(opened):
     assert opened.advanced.tensors.model().index(0, 0).data() == "blk.*.ffn_down.weight"
     assert opened.advanced.tensors.model().index(0, 1).data() == "36"
+
+
+def test_that_a_quantized_model_is_converted_only_where_that_is_wanted(page, qtbot):
+    page.model.open("/models/Qwen3-8B-Q6_K.gguf")
+    qtbot.waitUntil(page.quality.twice.isVisible)
+    assert "quantized already" in page.bar.summary.text()
+    assert not page.convert.isEnabled()
+    page.quality.twice.click()
+    qtbot.waitUntil(page.convert.isEnabled)
+    page.primary()
+    assert page.context.queue.jobs()[0].recipe.requantize
+    page.model.open(MODEL)
+    qtbot.waitUntil(lambda: not page.quality.twice.isChecked())
+    assert not page.quality.twice.isVisibleTo(page.quality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -209,12 +210,10 @@ class ConvertPage(Page):
 
     def _recipes(self) -> dict[str, Recipe]:
         """What is to be made, by preset."""
-        changes = self.advanced.recipe.changes
+        changes, importance = self.advanced.recipe.changes, self.importance.importance_for
         return {
-            choice.preset: changes.apply(
-                Recipe(choice.preset, importance=self.importance.importance_for(choice))
-            )
-            for choice in self.quality.choices
+            row.preset: changes.apply(replace(usual_recipe(row), importance=importance(row)))
+            for row in self.quality.choices
         }
 
     @Slot()
@@ -333,7 +332,7 @@ class ConvertPage(Page):
         problem = self.plans.problem
         return (
             self.advanced.recipe.overrides.problem
-            or (problem.title if problem else "")
+            or (problem.title if problem else self.quality.trouble)
             or self.target.trouble
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import QSize, Qt, Signal, Slot
-from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core import words
 from app.core.fit import Fit
@@ -41,6 +41,7 @@ class QualitySection(QWidget):
         self.advice = label("", "quiet", wrap=True)
         self.together = label("", "strong")
         self.notes = ChoiceNotes()
+        self.twice = QCheckBox(self.tr("Convert it although accuracy is lost twice"))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
@@ -51,8 +52,10 @@ class QualitySection(QWidget):
             text.hide()
             column.addWidget(text)
         column.addWidget(self.notes)
+        column.addWidget(self.twice)
         self.formats.chosen.connect(self._on_chosen)
         self.filter.textChanged.connect(self.formats.keep)
+        self.twice.toggled.connect(self.chosen)
         self.fitting.clicked.connect(self._make_it_fit)
         self.all.toggled.connect(self._show_all)
 
@@ -66,11 +69,20 @@ class QualitySection(QWidget):
         """The formats to make."""
         return self.formats.choices()
 
+    @property
+    def trouble(self) -> str:
+        """Why the chosen formats cannot be made yet, in one sentence; "" when they can."""
+        if any(row.requantize for row in self.choices) and not self.twice.isChecked():
+            return self.tr("This model is quantized already: the original would be better.")
+        return ""
+
     def show_model(self, found: Inspection) -> None:
         """List everything that a model can become."""
         self._inspection = found
         self.advice.hide()
         self.fitting.setEnabled(False)
+        self.twice.setChecked(False)
+        self.twice.setVisible(any(row.requantize for row in found.choices))
         self.formats.show_choices(found.choices, found.model.nbytes)
         self._label_all()
 
