@@ -128,7 +128,8 @@ def _config(folder: Path) -> dict[str, Any]:
     if (folder / "adapter_config.json").exists():
         raise Unsupported(
             f"{folder.name} is an adapter (LoRA), not a whole model.",
-            "Merge it into its base model first, then open the merged model.",
+            "Choose the model that it was made from. `nibble quantize --lora` merges the two, "
+            "`nibble lora` converts the adapter alone.",
         )
     raise BadModelFile(
         f"{folder.name} has no {CONFIG}.", "Download the model's small files into the folder, too."
