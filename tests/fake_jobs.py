@@ -18,6 +18,6 @@ def program(mode: str) -> list[str]:
 
 
 def make_job(name: str, device: str = "cpu", preset: str = "Q4_K_M", **rest: Any) -> Job:
-    """A job on a model that does not exist."""
-    output = Output(f"/results/{name}.gguf", Recipe(preset))
-    return Job(name, f"/models/{name}", (output,), device, **rest)
+    """A job on a model that does not exist; "Q8_0,Q4_0" are two results."""
+    outputs = tuple(Output(f"/results/{name}-{one}.gguf", Recipe(one)) for one in preset.split(","))
+    return Job(name, f"/models/{name}", outputs, device, **rest)

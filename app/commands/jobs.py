@@ -27,7 +27,13 @@ class Jobs(Command):
         if not jobs:
             return Answer("No jobs yet. Make one with: nibble quantize sample --format Q4_K_M", [])
         rows = [
-            (job.id[:15], job.state.value, Path(job.source).name, job.recipe.preset, _outcome(job))
+            (
+                job.id[:15],
+                job.state.value,
+                Path(job.source).name,
+                ", ".join(job.presets),
+                _outcome(job),
+            )
             for job in jobs
         ]
         head = ("started", "state", "model", "format", "result")
@@ -35,16 +41,20 @@ class Jobs(Command):
 
 
 def _outcome(job: Job) -> str:
-    return job.problem.title if job.problem else job.target
+    if job.problem:
+        return job.problem.title
+    return job.target if len(job.outputs) == 1 else str(Path(job.target).parent)
 
 
 def _plain(job: Job) -> dict[str, object]:
+    reports = job.reports or [""] * len(job.outputs)
     return {
         "id": job.id,
         "state": job.state.value,
         "source": job.source,
-        "target": job.target,
-        "recipe": job.recipe.to_json(),
-        "report": job.report,
+        "results": [
+            {"target": output.target, "recipe": output.recipe.to_json(), "report": report}
+            for output, report in zip(job.outputs, reports, strict=True)
+        ],
         "problem": job.problem.title if job.problem else "",
     }

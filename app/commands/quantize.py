@@ -52,7 +52,7 @@ class Quantize(Command):
         )
         parser.add_argument(
             "--lora",
-            type=_adapter,
+            type=adapter,
             action="append",
             default=[],
             metavar="FOLDER[=SCALE]",
@@ -98,7 +98,8 @@ def _names(text: str) -> list[str]:
     return [name for name in map(str.strip, text.split(",")) if name]
 
 
-def _adapter(text: str) -> tuple[str, float]:
+def adapter(text: str) -> tuple[str, float]:
+    """An argument that is a folder, and how much of it is wanted: FOLDER or FOLDER=0.5."""
     path, _, scale = text.rpartition("=")
     try:
         return (str(Path(path).absolute()), float(scale)) if path else (_absolute(text), 1.0)

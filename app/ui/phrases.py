@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
@@ -24,6 +25,7 @@ def phase(name: str) -> str:
     return {
         "download": _tr("Downloading"),
         "prepare": _tr("Preparing"),
+        "calibrate": _tr("Finding out what matters most"),
         "quantize": _tr("Quantizing"),
         "verify": _tr("Checking the file"),
         "evaluate": _tr("Measuring what is lost"),
@@ -31,8 +33,13 @@ def phase(name: str) -> str:
 
 
 def job_title(job: Job) -> str:
-    """Model and format of a job."""
-    return _tr("{} to {}").format(model_title(job.source), job.recipe.preset)
+    """Model and formats of a job."""
+    return result_title(job, *job.presets)
+
+
+def result_title(job: Job, *presets: str) -> str:
+    """Model and format of some of a job's results."""
+    return _tr("{} to {}").format(model_title(job.source), ", ".join(presets))
 
 
 def model_title(source: str) -> str:
@@ -54,7 +61,7 @@ def running(progress: Progress | None, remaining: float | None) -> str:
 
 
 def _amounts(progress: Progress) -> list[str]:
-    if progress.phase in {"prepare", "evaluate"}:
+    if progress.phase in {"prepare", "calibrate", "evaluate"}:
         return [progress.item] if progress.item else []  # a step in words, no tensor
     if progress.phase not in {"download", "quantize"} or not progress.total:
         return []
@@ -87,6 +94,14 @@ def outcome(report: Report) -> str:
     if report.quality:
         parts.append(verdict(report.quality).word)
     return "  ·  ".join(parts)
+
+
+def outcomes(reports: Sequence[Report]) -> str:
+    """All results of a job in a few words."""
+    if len(reports) == 1:
+        return outcome(reports[0])
+    sizes = (f"{report.preset} {words.size(report.bytes_after)}" for report in reports)
+    return "  ·  ".join(sizes)
 
 
 def state(job: Job) -> str:

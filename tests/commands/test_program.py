@@ -79,7 +79,8 @@ def test_that_a_model_goes_in_and_a_gguf_comes_out(tmp_path):
     assert report["quality"]["kl_mean"] > 0
     assert "Traceback" not in done.stderr
     listed = json.loads(nibble("jobs", "--json").stdout)
-    assert [(job["state"], job["target"]) for job in listed] == [("finished", str(target))]
+    assert [job["state"] for job in listed] == ["finished"]
+    assert [result["target"] for result in listed[0]["results"]] == [str(target)]
     judged = nibble("evaluate", "sample", target, "--tokens", "1024", "--json")
     assert judged.returncode == 0, judged.stderr
     document = json.loads(judged.stdout)

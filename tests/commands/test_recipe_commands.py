@@ -184,3 +184,63 @@ def test_that_a_recipe_survives_the_way_to_a_worker():
     job = Job("j", "s", (Output("t", recipe),))
     assert Job.from_request(job.request()) == job
     assert Recipe.from_json({"preset": "Q4_0", "method": "nearest", "pure": True}).pure
+
+
+def test_that_several_formats_go_into_one_folder(say, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("The quick brown fox jumps over the lazy dog, and then it rains. " * 80)
+    options = ("--format", "q4_0,IQ2_XS", "--format", "Q8_0", "--calibration", text)
+    place = tmp_path / "made"
+    code, out, err = say("quantize", "sample", *options, "--no-evaluate", "--out", place)
+    assert code == 0, err
+    names = [path.name for path in sorted(place.iterdir())]
+    assert [name.rpartition("sample-")[2] for name in names] == [
+        "IQ2_XS.gguf", "Q4_0.gguf", "Q8_0.gguf",
+    ]  # fmt: skip
+    blocks = out.strip().split("\n\n")
+    assert [block.splitlines()[0].rpartition("-")[2] for block in blocks] == [
+        "Q4_0.gguf", "IQ2_XS.gguf", "Q8_0.gguf",
+    ]  # fmt: skip
+    assert "Q4_0, IQ2_XS, Q8_0: which weights matter most is found out with text.txt" in err
+    (job,) = json.loads(say("jobs", "--json")[1])
+    assert [result["recipe"]["importance"] for result in job["results"]] == ["auto"] * 3
+    assert "Q4_0, IQ2_XS, Q8_0" in say("jobs")[1]
+
+
+def test_that_formats_that_need_importances_get_them_by_themselves(say, tmp_path):
+    code, out, _ = say("quantize", "sample", "--dry-run", "--json", "--format", "Q8_0,IQ2_XS")
+    assert code == 0
+    assert [document["calibrates"] for document in json.loads(out)] == [False, True]
+    matrix = tmp_path / "missing.gguf"
+    options = ("--format", "IQ2_XS", "--imatrix", matrix, "--out", tmp_path / "x.gguf")
+    code, _, err = say("quantize", "sample", *options)
+    assert code == 2
+    assert "missing.gguf" in err
+
+
+def test_that_several_results_do_not_go_into_one_file(say, tmp_path):
+    target = tmp_path / "x.gguf"
+    target.write_text("precious")
+    code, _, err = say("quantize", "sample", "--format", "Q8_0,Q4_0", "--out", target)
+    assert code == 2
+    assert "need a folder" in err
+    assert target.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("text", "scale"), [("adapter", 1.0), ("adapter=0.5", 0.5), ("a=b/adapter", 1.0)]
+)
+def test_that_an_adapter_may_have_a_scale(say, tmp_path, text, scale):
+    from app.commands.quantize import adapter
+
+    path, found = adapter(str(tmp_path / text))
+    assert found == scale
+    assert path == str(tmp_path / text.removesuffix("=0.5"))
+
+
+def test_that_an_adapter_that_is_none_is_told(say, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    options = ("--format", "Q8_0", "--out", tmp_path / "x.gguf", "--lora", tmp_path / "nothing")
+    code, _, err = say("quantize", "sample", *options)
+    assert code == 2
+    assert "nothing" in err

@@ -6,7 +6,7 @@ from fake_jobs import make_job
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
 
-from app.core.events import Finished, ResultDone, Started
+from app.core.events import Failed, Finished, ResultDone, Started
 from app.core.places import jobs_folder
 from app.core.store import JobStore
 from app.ui.pages.reports import ReportsPage
@@ -93,6 +93,31 @@ def test_that_a_job_that_finishes_appears_at_once(page, qtbot):
     shown.context.queue.submit(make_job("a"))
     qtbot.waitUntil(lambda: titles(shown) == ["a to Q4_K_M"])
     assert shown.view.isVisible()
+
+
+def test_that_every_result_of_a_job_has_its_report(page, qtbot):
+    shown = page()
+    shown.context.queue.submit(make_job("a", preset="Q8_0,Q2_K"))
+    qtbot.waitUntil(lambda: titles(shown) == ["a to Q8_0", "a to Q2_K"])
+    qtbot.waitUntil(shown.view.trade_off.isVisible)
+    assert shown.view.verdict._word.text() == "Practically the original"
+    shown.list.setCurrentIndex(shown.entries.index(1, 0))
+    assert shown.view.verdict._word.text() == "Heavy loss"
+    with qtbot.waitSignal(shown.context.desk.notice_wanted) as notice:
+        shown._remove()
+    assert notice.args[0].text == "The reports of this job are removed; the results stay."
+    assert shown.empty.isVisible()
+
+
+def test_that_results_of_a_job_that_failed_later_are_listed(page):
+    store_result("a")
+    store = JobStore(jobs_folder())
+    report = store_result("b", "Q8_0,Q4_0")
+    store.requeue(store.read("b"))
+    store.append("b", Started(1, "cpu"))
+    store.append("b", ResultDone(0, str(report)))
+    store.append("b", Failed("space", "The disk is full."))
+    assert titles(page()) == ["b to Q8_0", "a to Q4_K_M"]
 
 
 def test_that_the_error_map_speaks_where_it_is_pointed_at(page, qtbot):

@@ -162,7 +162,8 @@ class QueuePage(Page):
     def _outcome(self, job: Job) -> str:
         if job.id not in self._outcomes:
             try:
-                self._outcomes[job.id] = phrases.outcome(load_report(Path(job.report)))
+                reports = [load_report(Path(report)) for report in job.reports]
+                self._outcomes[job.id] = phrases.outcomes(reports) or phrases.state(job)
             except BadModelFile:
                 self._outcomes[job.id] = phrases.state(job)
         return self._outcomes[job.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from PySide6.QtWidgets import (
 from typing_extensions import override
 
 from app.core.errors import BadModelFile
-from app.core.job import Job, State
+from app.core.job import Job
 from app.core.report import Report, load_report
 from app.ui import phrases
 from app.ui.aside import Aside
@@ -48,7 +49,10 @@ _ROW = 62
 class Entry:
     """One result in the list."""
 
+    key: str
     job_id: str
+    path: str
+    """Of its report."""
     title: str
     text: str
 
@@ -74,11 +78,11 @@ class ReportsPage(Page):
         super().__init__(context)
         self._queue = context.queue
         self._report: Report | None = None
-        self._job_id = ""
+        self._shown: Entry | None = None
         columns: tuple[Column[Entry], ...] = (
             Column(self.tr("Result"), lambda row: row.title, lambda row: row.title),
         )
-        self.entries = TableModel(columns, key=lambda row: row.job_id, parent=self)
+        self.entries = TableModel(columns, key=lambda row: row.key, parent=self)
         self._outcomes: dict[str, Outcome] = {}
         self._aside = Aside(self)
         self._aside.answered.connect(self._fill_outcomes)
@@ -176,62 +180,71 @@ class ReportsPage(Page):
 
     @Slot()
     def _list_all(self) -> None:
-        chosen = self._job_id
-        jobs = [job for job in self._queue.jobs() if job.state is State.FINISHED]
-        jobs.sort(key=lambda job: job.id, reverse=True)
-        self.entries.set_rows([self._entry(job) for job in jobs])
-        self._filled.setVisible(bool(jobs))
-        self._blank.setVisible(not jobs)
+        chosen = self._shown.key if self._shown else ""
+        jobs = sorted(self._queue.jobs(), key=lambda job: job.id, reverse=True)
+        entries = [entry for job in jobs for entry in self._entries(job)]
+        self.entries.set_rows(entries)
+        self._filled.setVisible(bool(entries))
+        self._blank.setVisible(not entries)
         for widget in self._actions:
-            widget.setVisible(bool(jobs))
-        missing = {job.id: job.report for job in jobs if job.id not in self._outcomes}
+            widget.setVisible(bool(entries))
+        missing = {entry.key: entry.path for entry in entries if entry.key not in self._outcomes}
         if missing:
             self._aside.ask(partial(_outcomes, missing))
-        if jobs:
+        if entries:
             place = self.entries.find(chosen) or 0
             self.list.setCurrentIndex(self.entries.index(place, 0))
 
-    def _entry(self, job: Job) -> Entry:
-        known = self._outcomes.get(job.id)
-        return Entry(job.id, phrases.job_title(job), known.text if known else "")
+    def _entries(self, job: Job) -> Iterator[Entry]:
+        """The results of a job that has ended; it may have failed after some of them."""
+        if not job.state.is_final:
+            return
+        for number, path in enumerate(job.reports):
+            if path:
+                key = _key(job.id, number)
+                title = phrases.result_title(job, job.presets[number])
+                known = self._outcomes.get(key)
+                yield Entry(key, job.id, path, title, known.text if known else "")
 
     @Slot(object)
     def _on_changed(self, job: Job) -> None:
-        known = self.entries.find(job.id) is not None
-        if (job.state is State.FINISHED) != known:
-            self._outcomes.pop(job.id, None)
+        keys = [_key(job.id, number) for number in range(len(job.outputs))]
+        listed = {key for key in keys if self.entries.find(key) is not None}
+        if {entry.key for entry in self._entries(job)} != listed:
+            for key in keys:
+                self._outcomes.pop(key, None)
             self._list_all()
 
     @Slot(object)
     def _fill_outcomes(self, found: dict[str, Outcome]) -> None:
         self._outcomes |= found
-        for job_id in found:
-            job = self._queue.job(job_id)
-            if job is not None and self.entries.find(job_id) is not None:
-                self.entries.put(self._entry(job))
+        for job in self._queue.jobs():
+            for entry in self._entries(job):
+                if entry.key in found and self.entries.find(entry.key) is not None:
+                    self.entries.put(entry)
         self._compare()
 
     def _compare(self) -> None:
         """Show the chosen result among the others of its model."""
-        if self._report is None:
+        if self._report is None or self._shown is None:
             return
-        listed = {self._outcomes.get(job.id) for job in self._queue.jobs()}
+        entries = (entry for job in self._queue.jobs() for entry in self._entries(job))
+        listed = {self._outcomes.get(entry.key) for entry in entries}
         points = [
             known.point
             for known in listed
             if known and known.point and known.source == self._report.source
         ]
-        self.view.show_others(points, self._job_id)
+        self.view.show_others(points, self._shown.key)
 
     @Slot(QModelIndex, QModelIndex)
     def _on_chosen(self, current: QModelIndex, _previous: QModelIndex) -> None:
         entry = current.data(ROW_ROLE)
-        job = self._queue.job(entry.job_id) if isinstance(entry, Entry) else None
-        if job is None:
+        if not isinstance(entry, Entry):
             return
-        self._job_id = job.id
+        self._shown = entry
         try:
-            self._report = load_report(Path(job.report))
+            self._report = load_report(Path(entry.path))
         except BadModelFile as error:
             self._report = None
             self.problem.show_problem(error.title, error.hint, error.details)
@@ -289,9 +302,14 @@ class ReportsPage(Page):
 
     @Slot()
     def _remove(self) -> None:
-        job_id = self._job_id
+        if self._shown is None:
+            return
+        job_id = self._shown.job_id
+        job = self._queue.job(job_id)
         self._queue.remove(job_id)
         text = self.tr("The report is removed; the result stays.")
+        if job and len(job.outputs) > 1:
+            text = self.tr("The reports of this job are removed; the results stay.")
         self.context.desk.tell(Notice(text, self.tr("Undo"), lambda: self._queue.restore(job_id)))
 
 
@@ -302,18 +320,23 @@ def _render(report: Report, kind: str) -> str:
 
 
 def _outcomes(files: dict[str, str]) -> dict[str, Outcome]:
-    """The results of several jobs in short; runs beside the window."""
-    return {job_id: _outcome(job_id, Path(path)) for job_id, path in files.items()}
+    """Several results in short; runs beside the window."""
+    return {key: _outcome(key, Path(path)) for key, path in files.items()}
 
 
-def _outcome(job_id: str, path: Path) -> Outcome:
+def _key(job_id: str, number: int) -> str:
+    """A name for one result of a job; the first has the job's."""
+    return f"{job_id}:{number}" if number else job_id
+
+
+def _outcome(key: str, path: Path) -> Outcome:
     try:
         report = load_report(path)
     except BadModelFile:
         return Outcome("")
     point = None
     if report.quality:
-        point = Point(job_id, report.preset, report.bytes_after, report.quality.kl_mean)
+        point = Point(key, report.preset, report.bytes_after, report.quality.kl_mean)
     return Outcome(phrases.outcome(report), report.source, point)
 
 
