@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from app.encodings.base import Encoding
-from app.methods.base import Method
+from app.methods.base import Method, Statistics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ class Nearest(Method):
         return True
 
     @override
-    def quantize(
-        self, weight: Tensor, encoding: Encoding, importance: Tensor | None = None
+    def choose(
+        self, weight: Tensor, encoding: Encoding, statistics: Statistics
     ) -> dict[str, Tensor]:
-        return encoding.encode(weight, importance)
+        return encoding.encode(weight, statistics.importance)

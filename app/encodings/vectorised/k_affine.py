@@ -20,29 +20,43 @@ def encode(weight: Tensor, importance: Tensor | None, bits: int) -> Tensor:
     q = codes.round(weight.view(-1, 8, 32), 2**bits - 1)
     numbers = (codes.scale, codes.minimum)
     scales = _pack_scales(*(some.squeeze(-1).to(torch.uint8) for some in numbers))
-    nibbles = (q[:, 0::2] & 15) | ((q[:, 1::2] & 15) << 4)
-    parts = [to_bytes(codes.halves), scales, nibbles.flatten(1)]
-    if bits == 5:
-        places = torch.arange(8, dtype=torch.int32, device=weight.device)[:, None]
-        high = ((q >> 4).to(torch.int32) << places).sum(1)
-        parts.insert(2, high.to(torch.uint8))
-    return torch.cat(parts, -1)
+    return torch.cat([to_bytes(codes.halves), scales, pack_codes(q, bits)], -1)
+
+
+def pack_codes(codes: Tensor, bits: int) -> Tensor:
+    """(n, 8, 32) whole numbers to what stands behind the scales, (n, 128) or (n, 160)."""
+    import torch
+
+    nibbles = (codes[:, 0::2] & 15) | ((codes[:, 1::2] & 15) << 4)
+    packed = nibbles.flatten(1).to(torch.uint8)
+    if bits == 4:
+        return packed
+    places = torch.arange(8, dtype=torch.int32, device=codes.device)[:, None]
+    high = ((codes >> 4).to(torch.int32) << places).sum(1)
+    return torch.cat([high.to(torch.uint8), packed], -1)
 
 
 def decode(blocks: Tensor, bits: int) -> Tensor:
     """Inverse of `encode`."""
     import torch
 
-    d, dmin = torch.split(from_bytes(blocks[:, :4])[..., None], 1, 1)  # (n, 1, 1) each
-    codes, minima = _unpack_scales(blocks[:, 4:16])
+    scale, minimum = grids(blocks)
     nibbles = blocks[:, -128:].view(-1, 4, 1, 32)
     q = torch.cat([nibbles & 15, nibbles >> 4], 2).view(-1, 8, 32)
     if bits == 5:
         places = torch.arange(8, dtype=torch.int32, device=blocks.device)[:, None]
         high = (blocks[:, None, 16:48].to(torch.int32) >> places) & 1
         q = q.to(torch.int32) | high << 4
-    scale, minimum = d * codes[..., None], dmin * minima[..., None]
-    return (scale * q.float() - minimum).flatten(1)
+    return (scale[..., None] * q.float() - minimum[..., None]).flatten(1)
+
+
+def grids(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """The scale and the minimum, which is subtracted, of each sub-block: (n, 8) each."""
+    import torch
+
+    d, dmin = torch.split(from_bytes(blocks[:, :4]), 1, 1)  # (n, 1) each
+    codes, minima = _unpack_scales(blocks[:, 4:16])
+    return d * codes, dmin * minima
 
 
 def _pack_scales(codes: Tensor, minima: Tensor) -> Tensor:

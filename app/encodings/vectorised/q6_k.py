@@ -18,12 +18,20 @@ def encode(weight: Tensor, importance: Tensor | None) -> Tensor:
 
     grid = Q6_K if importance is None else Q6_K_WEIGHED
     codes = signed_search.search(weight, importance, grid)
-    quarters = codes.round(weight.view(-1, 16, 16), -32).view(-1, 2, 4, 32)
-    low = (quarters[:, :, :2] & 15) | (quarters[:, :, 2:] & 15) << 4
-    places = torch.arange(0, 8, 2, dtype=torch.int32, device=weight.device)[:, None]
-    high = ((quarters >> 4).to(torch.int32) << places).sum(2).to(torch.uint8)
+    q = codes.round(weight.view(-1, 16, 16), -32)
     scales = codes.scale.squeeze(-1).to(torch.int8).view(torch.uint8)
-    return torch.cat([low.flatten(1), high.flatten(1), scales, to_bytes(codes.half)], -1)
+    return torch.cat([pack_codes(q), scales, to_bytes(codes.half)], -1)
+
+
+def pack_codes(codes: Tensor) -> Tensor:
+    """Whole numbers from 0 to 63, (n, 16, 16), to what stands before the scales, (n, 192)."""
+    import torch
+
+    quarters = codes.view(-1, 2, 4, 32)
+    low = (quarters[:, :, :2] & 15) | (quarters[:, :, 2:] & 15) << 4
+    places = torch.arange(0, 8, 2, dtype=torch.int32, device=codes.device)[:, None]
+    high = ((quarters >> 4).to(torch.int32) << places).sum(2)
+    return torch.cat([low.flatten(1), high.flatten(1)], -1).to(torch.uint8)
 
 
 def decode(blocks: Tensor) -> Tensor:
@@ -35,5 +43,12 @@ def decode(blocks: Tensor) -> Tensor:
     places = torch.arange(0, 8, 2, dtype=torch.int32, device=blocks.device)[:, None]
     high = (blocks[:, 128:192].view(-1, 2, 1, 32).to(torch.int32) >> places) & 3
     q = (nibbles.to(torch.int32) | high << 4).view(-1, 16, 16) - 32
-    scales = blocks[:, 192:208].contiguous().view(torch.int8).float()
-    return (from_bytes(blocks[:, 208:]) * scales)[..., None].mul(q.float()).flatten(1)
+    return steps(blocks)[..., None].mul(q.float()).flatten(1)
+
+
+def steps(blocks: Tensor) -> Tensor:
+    """The scale of each sub-block, (n, 16)."""
+    import torch
+
+    codes = blocks[:, 192:208].contiguous().view(torch.int8).float()
+    return from_bytes(blocks[:, 208:]) * codes

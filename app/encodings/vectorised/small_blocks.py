@@ -45,7 +45,7 @@ def encode(weight: Tensor, bits: int, *, affine: bool) -> Tensor:
         scale = extreme / -(1 << (bits - 1))
         header = [to_bytes(scale.half())]
         value = weight * _inverse(scale) + ((1 << (bits - 1)) + 0.5)
-    return _pack(header, value.to(torch.int32).clamp(max=2**bits - 1), bits)
+    return pack(header, value.to(torch.int32).clamp(max=2**bits - 1), bits)
 
 
 def encode_weighed(weight: Tensor, importance: Tensor, grid: SignedGrid | AffineGrid) -> Tensor:
@@ -64,10 +64,10 @@ def encode_weighed(weight: Tensor, importance: Tensor, grid: SignedGrid | Affine
         scale = halves.float()
         low = scale * float(grid.lowest)
     codes = ((weight - low) * _inverse(scale)).round().clamp(0, top)
-    return _pack([to_bytes(halves)], codes.to(torch.int32), int(top + 1).bit_length() - 1)
+    return pack([to_bytes(halves)], codes.to(torch.int32), int(top + 1).bit_length() - 1)
 
 
-def _pack(header: list[Tensor], codes: Tensor, bits: int) -> Tensor:
+def pack(header: list[Tensor], codes: Tensor, bits: int) -> Tensor:
     """(n, 32) codes behind their scales and minima; for 5 bits the high ones in between."""
     import torch
 

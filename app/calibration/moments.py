@@ -1,0 +1,156 @@
+"""What calibrated methods know of a matrix's inputs, gathered in one pass.
+
+Sums are taken in float32 where the rows lie, of the rows of one slice, and added up in float64
+on the host; so devices without float64 lose nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from app.calibration.collectors import Collector, Statistic
+from app.methods.base import Statistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_PRIME = 2_147_483_647
+"""2^31 - 1: products of two numbers below it fit into int64."""
+
+
+class SecondMoment(Collector):
+    """The sum of x x^T, (in, in). Its diagonal is that of `SumOfSquares`."""
+
+    @override
+    def measure(self, rows: Tensor) -> Tensor:
+        return rows.mT @ rows
+
+    @override
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        return one + other
+
+
+class AbsMax(Collector):
+    """The largest |x| of each column, (in,)."""
+
+    @override
+    def measure(self, rows: Tensor) -> Tensor:
+        return rows.abs().amax(0)
+
+    @override
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        return one.maximum(other)
+
+
+class SumOfMagnitudes(Collector):
+    """The sum of |x| in each column, (in,)."""
+
+    @override
+    def measure(self, rows: Tensor) -> Tensor:
+        return rows.abs().sum(0)
+
+    @override
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        return one + other
+
+
+@dataclass(frozen=True, slots=True)
+class Reservoir(Collector):
+    """At most `size` of the rows, (rows, in), drawn evenly.
+
+    Each row draws a ticket, and the lowest tickets stay. A ticket is made of the row's own bits,
+    not of the order in which rows come: however the text is cut, and wherever a run was cut
+    off, the same rows are kept. Equal rows, such as the opening tokens of all windows, share
+    one ticket and count once.
+    """
+
+    size: int = 1024
+    seed: int = 0
+
+    @override
+    def measure(self, rows: Tensor) -> Tensor:
+        order, tickets = self._tickets(rows).sort(stable=True)[::-1]
+        first = tickets.diff(prepend=tickets[:1] - 1) != 0
+        return rows[order[first][: self.size]]
+
+    @override
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        import torch
+
+        return self.measure(torch.cat([one, other]))
+
+    def _tickets(self, rows: Tensor) -> Tensor:
+        """A number for each row below `_PRIME`, int64: a random linear hash of its bits."""
+        import torch
+
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (rows.shape[-1],)
+        factors = torch.randint(1, _PRIME, shape, generator=generator).to(rows.device)
+        bits = rows.float().contiguous().view(torch.int32).to(torch.int64) & 0x7FFFFFFF
+        hashed = (bits * factors % _PRIME).sum(-1) % _PRIME
+        return hashed * 48_271 % _PRIME
+
+
+@dataclass(frozen=True, slots=True)
+class Gather(Collector):
+    """Several statistics at once, stacked as rows: (rows of all of them, in).
+
+    Read them with `statistics`.
+    """
+
+    needs: frozenset[str]
+    """Fields of `Statistics`."""
+    samples: int = 1024
+    """Rows that are kept where samples are needed."""
+
+    @override
+    def measure(self, rows: Tensor) -> Tensor:
+        import torch
+
+        values = [collector.measure(rows) for _, collector in self._parts()]
+        return torch.cat([value.view(-1, rows.shape[-1]) for value in values])
+
+    @override
+    def merge(self, one: Tensor, other: Tensor) -> Tensor:
+        import torch
+
+        ones, others = self._split(one), self._split(other)
+        values = [
+            collector.merge(ones[name], others[name]).view(-1, one.shape[-1])
+            for name, collector in self._parts()
+        ]
+        return torch.cat(values)
+
+    def statistics(self, found: Statistic) -> Statistics:
+        """What was gathered of one matrix, float32 on the host, as methods take it."""
+        values = self._split(found.value)
+        for name in values.keys() & {"importance", "second_moment", "mean_abs"}:
+            values[name] = values[name] / found.tokens
+        if "second_moment" in values:
+            values["importance"] = values["second_moment"].diagonal()
+        return Statistics(**{name: value.float() for name, value in values.items()})
+
+    def _parts(self) -> list[tuple[str, Collector]]:
+        return [(name, kind) for name, kind in self._kinds() if name in self.needs]
+
+    def _kinds(self) -> list[tuple[str, Collector]]:
+        from app.calibration.collectors import SumOfSquares
+
+        return [
+            ("importance", SumOfSquares()),
+            ("absmax", AbsMax()),
+            ("mean_abs", SumOfMagnitudes()),
+            ("second_moment", SecondMoment()),
+            ("samples", Reservoir(self.samples)),  # the last: how many rows it has is not known
+        ]
+
+    def _split(self, value: Tensor) -> dict[str, Tensor]:
+        parts, first = {}, 0
+        for name, _ in self._parts():
+            rows = {"second_moment": value.shape[-1], "samples": len(value) - first}.get(name, 0)
+            parts[name] = value[first : first + rows] if rows else value[first]
+            first += rows or 1
+        return parts

@@ -1,0 +1,95 @@
+"""AWQ: columns with large inputs are scaled up before rounding, so that they lose less.
+
+Factors are a power of the mean |x| of each column, optionally over one of the weights' own
+size; the power is searched for, with what a sample of the inputs gives as judge.
+
+Lin et al., "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration",
+MLSys 2024, arXiv:2306.00978, section 3.2. Clipping, which follows there, is `Clipped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from app.encodings.base import Encoding
+from app.methods.base import Smoothing, Statistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LEAST = 1e-4
+"""Means below it count as this much, relative to the mean of all columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awq(Smoothing):
+    """Protects the weights that matter, at 3 and 4 bits."""
+
+    name: ClassVar[str] = "awq"
+    needs: ClassVar[frozenset[str]] = frozenset({"mean_abs", "samples"})
+    powers: int = 20
+    """Powers from 0 up to 1 that are tried."""
+    of_weights: bool = True
+    """Whether factors that also look at the size of the weights are tried as well."""
+
+    @override
+    def search(
+        self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
+    ) -> Tensor:
+        import torch
+
+        samples = statistics.samples
+        assert samples is not None
+        best = torch.ones(samples.shape[-1], device=samples.device)
+        least = _loss(weights, best, encoding, statistics)
+        for factors in self._candidates(weights, statistics):
+            loss = _loss(weights, factors, encoding, statistics)
+            if loss < least:
+                best, least = factors, loss
+        return best
+
+    def _candidates(self, weights: Sequence[Tensor], statistics: Statistics) -> Iterator[Tensor]:
+        assert statistics.mean_abs is not None
+        inputs = _relative(statistics.mean_abs)
+        sizes = _relative(sum(_size(weight) for weight in weights) + 0 * inputs)
+        for number in range(self.powers):
+            power = number / self.powers
+            if number:
+                yield _centred(inputs**power)
+            if self.of_weights:
+                yield _centred(inputs**power / sizes ** (1 - power))
+
+
+def _loss(
+    weights: Sequence[Tensor], factors: Tensor, encoding: Encoding, statistics: Statistics
+) -> float:
+    """The squared error of the outputs of the samples, over all matrices."""
+    samples, importance = statistics.samples, statistics.importance
+    assert samples is not None
+    scaled = None if importance is None else importance / factors.square()
+    loss = 0.0
+    for weight in weights:
+        stored = encoding.encode(weight * factors, scaled)
+        error = encoding.decode(stored, tuple(weight.shape)) / factors - weight
+        loss += float((samples @ error.mT).square().sum())
+    return loss
+
+
+def _size(weight: Tensor) -> Tensor:
+    """How large each column is where rows are alike, (in,)."""
+    magnitude = weight.abs()
+    return (magnitude / magnitude.mean(-1, keepdim=True).clamp(min=1e-30)).mean(0)
+
+
+def _relative(means: Tensor) -> Tensor:
+    """Relative to all columns, and not too small."""
+    return (means / means.mean().clamp(min=1e-30)).clamp(min=_LEAST)
+
+
+def _centred(factors: Tensor) -> Tensor:
+    """The same with the largest as far above 1 as the smallest is below."""
+    return factors / (factors.amax() * factors.amin()).sqrt()

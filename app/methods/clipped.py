@@ -1,0 +1,96 @@
+"""Round to nearest on grids that are clipped where this loses less.
+
+A grid that ends before a group's largest weights is finer for all the others. A few clippings
+of every group are tried, and the one stays that changes the layer's output least: by the
+second moment of the group's inputs where it is known, else by the importance of columns.
+
+Lin et al., "AWQ: Activation-aware Weight Quantization for LLM Compression and Acceleration",
+MLSys 2024, arXiv:2306.00978, section 5 ("clipping"): the same search over output errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from app.encodings.affine import Affine
+from app.encodings.base import Encoding
+from app.methods.base import Method, Statistics
+from app.methods.grid import affine_grid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Clipped(Method):
+    """Better than the nearest at 4 bits and below; with data or without."""
+
+    name: ClassVar[str] = "clipped"
+    least: float = 0.5
+    """The smallest span that is tried, as a share of the whole one."""
+    steps: int = 10
+    """Spans that are tried besides the one that the encoding itself would choose."""
+
+    @override
+    def fits(self, encoding: Encoding) -> bool:
+        return isinstance(encoding, Affine)
+
+    @override
+    def choose(
+        self, weight: Tensor, encoding: Encoding, statistics: Statistics
+    ) -> dict[str, Tensor]:
+        import torch
+
+        assert isinstance(encoding, Affine)
+        matrix = weight.reshape(-1, weight.shape[-1])
+        importance, columns = statistics.importance, matrix.shape[-1]
+        scale, zero = encoding.grid(matrix, importance)
+        grid = affine_grid(encoding, scale, zero, columns)
+        cost = _Cost.of(statistics, grid.columns)
+        least = cost.of_groups(grid.values(grid.codes(matrix)) - matrix)
+        for number in range(1, self.steps + 1):
+            share = 1 - (1 - self.least) * number / self.steps
+            tried = encoding.grid(matrix, importance, (share,))
+            grid = affine_grid(encoding, *tried, columns)
+            errors = cost.of_groups(grid.values(grid.codes(matrix)) - matrix)
+            better = errors < least
+            least = errors.where(better, least)
+            scale, zero = tried[0].where(better, scale), tried[1].where(better, zero)
+        codes = affine_grid(encoding, scale, zero, columns).codes(matrix)
+        return encoding.pack(codes.to(torch.uint8), scale, zero)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What errors count."""
+
+    moments: Tensor | None
+    """Of the inputs of each group, (groups, columns, columns)."""
+    importance: Tensor | None
+    """(groups, columns)."""
+    columns: int
+
+    @classmethod
+    def of(cls, statistics: Statistics, columns: int) -> _Cost:
+        moments = None
+        if statistics.second_moment is not None:
+            whole = statistics.second_moment
+            squares = whole.view(len(whole) // columns, columns, -1, columns)
+            moments = squares.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+        elif statistics.samples is not None:
+            inputs = statistics.samples.view(len(statistics.samples), -1, columns).transpose(0, 1)
+            moments = inputs.mT @ inputs / len(statistics.samples)
+        importance = statistics.importance
+        return cls(moments, None if importance is None else importance.view(-1, columns), columns)
+
+    def of_groups(self, errors: Tensor) -> Tensor:
+        """Of each group of (rows, in), (rows, groups)."""
+        groups = errors.view(len(errors), -1, self.columns)
+        if self.moments is not None:
+            each = groups.transpose(0, 1)  # (groups, rows, columns)
+            return ((each @ self.moments) * each).sum(-1).mT
+        squares = groups.square()
+        return (squares if self.importance is None else squares * self.importance).sum(-1)
