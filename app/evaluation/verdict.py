@@ -50,7 +50,7 @@ class Level:
 LEVELS = (
     Level("practically the original", 0.01, 0.93, "The difference will not be noticed."),
     Level("very small loss", 0.03, 0.88, "Hardly noticed, even side by side."),
-    Level("small loss", 0.10, 0.80, "The usual price of 4 bits."),
+    Level("small loss", 0.10, 0.80, "About what 4 bits a weight usually cost."),
     Level("visible loss", 0.40, 0.65, "Answers differ; more bits would be better."),
     Level("heavy loss", 2.0, 0.30, "Choose more bits if they fit at all."),
     Level("broken", math.inf, 0.0, "The result no longer behaves like the original."),
