@@ -1,0 +1,131 @@
+"""A large model as one job: memory, time, waiting for the disk; and three results at once.
+
+    python tests/benchmarks/large_job.py [--gigabytes N] [--folder FOLDER]
+
+Makes a Llama of random BF16 weights with layers of an 8 B model; twice the room that it takes has
+to be free. Every job runs in a process of its own. What the disk costs is the difference between a
+run whose source the system has dropped from its cache and one whose source is in it. The figures
+are kept in tests/benchmarks/large_job.json, for docs/speed.md. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+
+from checkpoints import write_llama
+
+from app.core.job import Job, Output
+from app.core.recipe import Recipe
+from app.worker.convert import convert
+
+KEPT = Path(__file__).with_suffix(".json")
+LAYER = 436e6
+"""Bytes of one layer."""
+THREE = ("Q8_0", "Q5_K_M", "Q4_K_M")
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One job in a process of its own."""
+
+    formats: tuple[str, ...]
+    seconds: float
+    peak: int
+    """Most bytes resident at any time, pages of the source's files included."""
+    peak_own: int
+    """Without pages of files, which the system may take back."""
+
+
+def run(folder: Path, *formats: str) -> Run:
+    """Make the formats in one job."""
+    start = time.perf_counter()
+    command = [sys.executable, __file__, "--work", str(folder), *formats]
+    process = subprocess.Popen(command)
+    peak = peak_own = 0
+    while process.poll() is None:
+        peak = max(peak, _resident(process.pid, "VmRSS"))
+        peak_own = max(peak_own, _resident(process.pid, "RssAnon"))
+        time.sleep(LOOK_SECONDS)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    found = Run(formats, time.perf_counter() - start, peak, peak_own)
+    print(f"{'+'.join(formats):22} {found.seconds:6.1f} s  {peak / 1e6:,.0f} MB", flush=True)
+    return found
+
+
+def work(folder: Path, formats: list[str]) -> None:
+    """In the process of its own: the whole job but its measuring."""
+    outputs = tuple(Output(str(folder / f"{name}.gguf"), Recipe(name)) for name in formats)
+    job = Job("large", str(folder / "model"), outputs, evaluate=False, overwrite=True)
+    with tempfile.TemporaryDirectory(dir=folder) as reports:
+        for _ in convert(job, Path(reports)):
+            pass
+    for output in outputs:
+        Path(output.target).unlink()
+
+
+def _resident(pid: int, field: str) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+
+
+def drop_from_cache(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure(folder: Path, gigabytes: float) -> dict[str, object]:
+    size = {"hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8}
+    layers = max(1, round(gigabytes * 1e9 / LAYER))
+    nbytes = write_llama(folder / "model", layers=layers, **size)
+    print(f"{nbytes / 1e9:.2f} GB of BF16 weights", flush=True)
+    source = folder / "model" / "model.safetensors"
+    drop_from_cache(source)
+    cold = run(folder, "Q4_K_M")
+    warm = run(folder, "Q4_K_M")
+    single = [run(folder, name) for name in THREE]
+    together = run(folder, *THREE)
+    return {
+        "bytes": nbytes,
+        "processors": os.process_cpu_count()
+        if hasattr(os, "process_cpu_count")
+        else os.cpu_count(),
+        "cold": asdict(cold),
+        "warm": asdict(warm),
+        "single": [asdict(one) for one in single],
+        "together": asdict(together),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--gigabytes", type=float, default=8)
+    parser.add_argument("--folder", type=Path, help="where there is room (default: temporary)")
+    parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        work(Path(args.work[0]), args.work[1:])
+        return
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        kept = measure(Path(name), args.gigabytes)
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
