@@ -160,7 +160,7 @@ class FourBit(FolderEncoding):
         if self.kind == "nf4":
             return torch.tensor(_NF4)
         positive = torch.tensor(_FP4) / 12
-        return torch.cat((positive, -positive))
+        return torch.cat((positive, 0 - positive))  # no zero has a sign
 
     def _state(self, shape: tuple[int, ...], offset: float) -> bytes:
         """The JSON that the library reads, with spaces behind it."""

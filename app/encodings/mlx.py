@@ -82,8 +82,8 @@ class Mlx(Affine):
         """
         import torch
 
-        middle = (low + high) / 2
-        low, high = middle + clip * (low - middle), middle + clip * (high - middle)
+        cut = (1 - clip) / 2 * (high - low)
+        low, high = low + cut, high - cut
         below = low.abs() > high.abs()
         finest = torch.maximum(low.abs(), high.abs()) * _FINEST
         scale = torch.maximum((high - low) / (2**self.bits - 1), finest)

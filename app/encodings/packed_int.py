@@ -62,7 +62,7 @@ class PackedInt(Affine):
         }
         if not self.symmetric:
             points = pack(zero.t().to(torch.uint8), self.bits)  # (groups, words)
-            parts["weight_zero_point"] = points.t().contiguous()
+            parts["weight_zero_point"] = points.t().clone(memory_format=torch.contiguous_format)
         return parts
 
     @override
