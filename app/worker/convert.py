@@ -128,10 +128,8 @@ def _prepare(work: Work, folder: Path) -> Iterator[Event]:
         if result.output.recipe.importance == AUTOMATIC
     ]
     if automatic:
-        text = Path(work.job.calibration).name if work.job.calibration else "the text of Nibble"
-        yield Note(
-            f"{', '.join(automatic)}: which weights matter most is found out with {text} first."
-        )
+        text = Path(work.job.calibration).name if work.job.calibration else "Nibble's own text"
+        yield Note(f"{', '.join(automatic)}: made with an importance matrix of {text}.")
     names = {tensor.encoding for result in work.results for tensor in result.plan.tensors}
     weighed = any(result.output.recipe.importance for result in work.results)
     for name in warm_up(names, weighed=weighed):

@@ -41,7 +41,8 @@ class ResultFiles:
     @property
     def is_whole(self) -> bool:
         """Whether all files are complete; some may still want their names."""
-        return all(map(max, self._placed, self._whole))
+        pairs = zip(self._placed, self._whole, strict=True)
+        return all(placed or whole for placed, whole in pairs)
 
     @property
     def is_resumed(self) -> bool:

@@ -52,5 +52,5 @@ def with_measured(report: Report, measured: Measured) -> Report:
         report,
         quality=measured.quality,
         samples=measured.samples,
-        notes=(*report.notes, *measured.notes),
+        notes=tuple(dict.fromkeys((*report.notes, *measured.notes))),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from app.core.errors import BadModelFile, Unsupported
 from app.core.job import Job, Output
 from app.core.plan import Plan
+from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.formats import find_preset
 from app.formats.base import Conversion, Format
@@ -156,7 +157,7 @@ def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...
         conversion = conversions.get(form.name) or form.prepare(source)
         conversions[form.name] = conversion
         plan = conversion.plan(output.recipe)
-        method = _method(output.recipe.method, plan)
+        method = _method(output.recipe, plan)
         results.append(Result(number, output, form, method, conversion, plan))
     return tuple(results)
 
@@ -178,10 +179,18 @@ def _check_places(results: Sequence[Result], source: Checkpoint) -> None:
         taken |= places
 
 
-def _method(name: str, plan: Plan) -> Method:
+def _method(recipe: Recipe, plan: Plan) -> Method:
+    name = recipe.method
     if name not in METHODS:
         raise Unsupported(f"There is no method called {name!r}.", f"Choose: {', '.join(METHODS)}.")
     method = METHODS[name]()
+    known = {"importance"} if recipe.importance else set()
+    if method.needs - known:
+        raise Unsupported(
+            f"The method {name} needs more of the model than its weights' importance.",
+            "Choose another.",
+            f"{name} needs: {', '.join(sorted(method.needs))}",
+        )
     for encoding in {tensor.encoding for tensor in plan.tensors}:
         if not method.fits(ENCODINGS[encoding]):
             raise Unsupported(f"The method {name} cannot produce {encoding}.", "Choose another.")

@@ -201,7 +201,7 @@ def test_that_several_formats_go_into_one_folder(say, tmp_path):
     assert [block.splitlines()[0].rpartition("-")[2] for block in blocks] == [
         "Q4_0.gguf", "IQ2_XS.gguf", "Q8_0.gguf",
     ]  # fmt: skip
-    assert "Q4_0, IQ2_XS, Q8_0: which weights matter most is found out with text.txt" in err
+    assert "Q4_0, IQ2_XS, Q8_0: made with an importance matrix of text.txt" in err
     (job,) = json.loads(say("jobs", "--json")[1])
     assert [result["recipe"]["importance"] for result in job["results"]] == ["auto"] * 3
     assert "Q4_0, IQ2_XS, Q8_0" in say("jobs")[1]

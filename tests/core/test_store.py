@@ -69,7 +69,12 @@ def test_that_a_line_cut_short_by_a_crash_costs_nothing_else(store):
     assert store.read("a").notes == ("later",)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000])
+EARLIER = (
+    b'{"id": "a", "source": "m", "target": "t", "recipe": {"preset": "Q8_0"}, "device": "cpu"}'
+)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, EARLIER])
 def test_that_an_unreadable_job_is_set_aside_and_the_others_stay(store, content):
     store.create(job("a"))
     store.create(job("b"))

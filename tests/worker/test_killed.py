@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import pytest
+import torch
 from checkpoints import write_llama
 
 from app.core.events import (
@@ -17,14 +19,18 @@ from app.core.events import (
     Failed,
     Finished,
     Progress,
+    ResultDone,
     Started,
     TensorDone,
     decode,
 )
 from app.core.job import Job, Output
 from app.core.places import jobs_folder
-from app.core.recipe import Recipe
+from app.core.recipe import AUTOMATIC, Recipe
 from app.core.store import JobStore
+from app.formats import find_preset
+from app.formats.gguf.imatrix import ImportanceMatrix, Squares
+from app.models import open_model
 
 WORKER = [sys.executable, "-m", "app", "worker"]
 
@@ -67,48 +73,114 @@ def finish(job, command=WORKER, code=0):
 
 @pytest.fixture
 def job(model, tmp_path):
-    return Job(
-        "j", str(model), (Output(str(tmp_path / "out.gguf"), Recipe("Q4_K_M")),), evaluate=False
-    )
+    return job_of(model, tmp_path / "out", Recipe("Q4_K_M"))
 
 
-@pytest.fixture
-def golden(model, tmp_path):
-    whole = Job(
-        "w", str(model), (Output(str(tmp_path / "whole.gguf"), Recipe("Q4_K_M")),), evaluate=False
+def job_of(model, folder, *recipes, name="j"):
+    outputs = tuple(Output(str(folder / f"{recipe.preset}.gguf"), recipe) for recipe in recipes)
+    return Job(name, str(model), outputs, evaluate=False)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.glob("*.gguf")}
+
+
+def made_whole(job, folder):
+    """The files that a job makes that nobody kills."""
+    outputs = tuple(
+        replace(output, target=str(folder / Path(output.target).name)) for output in job.outputs
     )
-    finish(whole)
-    return (tmp_path / "whole.gguf").read_bytes()
+    finish(replace(job, id="w", outputs=outputs))
+    return contents(folder)
 
 
 def kill_at_random_moments(job, golden, kills, seed):
     """Kill, start again, and begin anew whenever the job gets to its end; how often it resumed."""
-    target, generator, resumed = Path(job.target), random.Random(seed), 0
+    folder, generator, resumed = Path(job.target).parent, random.Random(seed), 0
     source = {path: path.stat().st_mtime_ns for path in Path(job.source).iterdir()}
     for _ in range(kills):
-        partial = target.with_name("out.gguf.partial.journal")
-        resumed += partial.exists() and len(partial.read_bytes().splitlines()) > 1
+        journals = list(folder.glob("*.partial.journal"))
+        resumed += any(len(path.read_bytes().splitlines()) > 1 for path in journals)
         with started(job) as worker:
-            next(event for event in events_of(worker) if isinstance(event, TensorDone | Finished))
+            wanted = TensorDone | ResultDone | Finished
+            next(event for event in events_of(worker) if isinstance(event, wanted))
             time.sleep(generator.uniform(0, 1.0))
-        if target.exists():
-            assert target.read_bytes() == golden
-            target.unlink()
-            (jobs_folder() / job.id / "written-0.json").unlink()
+        there = contents(folder)
+        assert there.items() <= golden.items()
+        if there == golden:
+            for name in golden:
+                (folder / name).unlink()
+            for mark in (jobs_folder() / job.id).glob("written-*.json"):
+                mark.unlink()
     finish(job)
-    assert target.read_bytes() == golden
+    assert contents(folder) == golden
+    assert list(folder.glob("*.partial*")) == []
     assert {path: path.stat().st_mtime_ns for path in Path(job.source).iterdir()} == source
     return resumed
 
 
-def test_that_a_killed_worker_loses_nothing(job, golden):
+def test_that_a_killed_worker_loses_nothing(job, tmp_path):
+    golden = made_whole(job, tmp_path / "whole")
     assert kill_at_random_moments(job, golden, kills=3, seed=1) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_that_fifty_kills_lose_nothing(job, golden):
+def test_that_fifty_kills_lose_nothing(job, tmp_path):
+    golden = made_whole(job, tmp_path / "whole")
     assert kill_at_random_moments(job, golden, kills=50, seed=2) > 25
+
+
+def matrix_of(model, path):
+    """An importance matrix of random numbers for every weight matrix."""
+    plan = find_preset("Q8_0")[0].prepare(open_model(model)).plan(Recipe("Q8_0"))
+    generator = torch.Generator().manual_seed(1)
+    tensors = {
+        tensor.name: Squares(torch.rand(1, tensor.shape[-1], generator=generator), torch.ones(1))
+        for tensor in plan.tensors
+        if len(tensor.shape) > 1
+    }
+    ImportanceMatrix(tensors, ("random",), 1, 512).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def large_job(tmp_path):
+    """Three formats, one of them in parts, one weighed by importances."""
+    model = tmp_path / "model"
+    write_llama(model, layers=3, hidden=1024, inner=2816)
+    weighed = Recipe("Q4_K_M", importance=matrix_of(model, tmp_path / "m.gguf"))
+    parts = Recipe("Q8_0", split_bytes=20_000_000)
+    return job_of(model, tmp_path / "out", parts, weighed, Recipe("Q4_0"))
+
+
+def test_that_a_killed_job_of_several_files_loses_nothing(large_job, tmp_path):
+    golden = made_whole(large_job, tmp_path / "whole")
+    assert len(golden) > 4
+    assert kill_at_random_moments(large_job, golden, kills=2, seed=3) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_that_thirty_kills_of_several_files_lose_nothing(large_job, tmp_path):
+    golden = made_whole(large_job, tmp_path / "whole")
+    assert kill_at_random_moments(large_job, golden, kills=30, seed=4) > 15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_that_a_job_killed_while_it_calibrates_finds_what_was_computed(sample, tmp_path):
+    """On another kill after that, the matrix is found where it was kept."""
+    job = job_of(sample, tmp_path / "out", Recipe("IQ2_XS", importance=AUTOMATIC))
+    for phase in ("calibrate", "calibrate", "quantize"):
+        with started(job) as worker:
+            next(e for e in events_of(worker) if isinstance(e, Progress) and e.phase == phase)
+            time.sleep(1)
+    events = finish(job)
+    assert not any(isinstance(e, Progress) and e.phase == "calibrate" for e in events)
+    fields = gguf.GGUFReader(job.target).fields
+    assert fields["quantize.imatrix.chunks_count"].contents() == 64
+    assert made_whole(job, tmp_path / "whole") == contents(tmp_path / "out")
 
 
 def test_that_a_worker_follows_its_window_and_keeps_what_is_done(job):

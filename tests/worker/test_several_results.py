@@ -1,11 +1,13 @@
 """Jobs with several results, results of several files, and results made with importances."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import gguf
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from app.core.errors import AppError, BadModelFile, NotEnoughSpace, Unsupported
 from app.core.events import Finished, Note, Progress, ResultDone, TensorDone
@@ -274,7 +276,7 @@ def test_that_tensors_without_importances_are_noted_once(make_job, folder, sampl
 
 def test_that_types_that_need_importances_are_refused_without(make_job, folder, sample, tmp_path):
     matrix = matrix_file(tmp_path / "m.gguf", sample, without=("ffn_up",))
-    with pytest.raises(Unsupported, match=r"8 tensors that IQ2_XS needs it for.*ffn_up"):
+    with pytest.raises(Unsupported, match=r"IQ2_XS needs .* lacks 8 of .*ffn_up"):
         list(convert(make_job(Recipe("IQ2_XS", importance=matrix)), folder))
     assert not (tmp_path / "out").exists()
 
@@ -308,3 +310,23 @@ def test_that_the_source_may_not_be_any_of_the_results(make_job, folder, sample)
     both = (*job.outputs, Output(str(sample / "model.safetensors"), Recipe("Q4_0")))
     with pytest.raises(Unsupported, match="would replace the model"):
         list(convert(replace(job, outputs=both, overwrite=True), folder))
+
+
+def test_that_adapters_are_merged_with_their_scales(make_job, folder, sample, tmp_path):
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    name = "model.layers.3.mlp.up_proj"
+    weight = load_file(sample / "model.safetensors")[f"{name}.weight"].float()
+    generator = torch.Generator().manual_seed(1)
+    a = torch.randn(2, weight.shape[1], generator=generator)
+    b = torch.randn(weight.shape[0], 2, generator=generator)
+    parts = {f"base_model.model.{name}.lora_{one}.weight": it for one, it in (("A", a), ("B", b))}
+    save_file(parts, adapter / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["up_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    list(convert(make_job("F32", adapters=((str(adapter), 0.5),)), folder))
+    written = GgufFile(tmp_path / "out" / "F32.gguf")
+    wanted = weight + 0.5 * (6 / 2) * b @ a
+    torch.testing.assert_close(written.rows("blk.3.ffn_up.weight").float(), wanted)
+    plain = load_file(sample / "model.safetensors")["model.layers.2.mlp.up_proj.weight"].float()
+    assert torch.equal(written.rows("blk.2.ffn_up.weight").float(), plain)

@@ -126,8 +126,8 @@ def check_covered(
     ]
     if in_need:
         raise Unsupported(
-            f"The importance matrix knows nothing of {len(in_need)} tensors that "
-            f"{gguf.preset.name} needs it for, such as {in_need[0]}.",
+            f"{gguf.preset.name} needs an importance matrix that knows more: this one lacks "
+            f"{len(in_need)} of the tensors that become very small, such as {in_need[0]}.",
             "Choose a larger format, or a matrix that was made for this model.",
             "\n".join(in_need),
         )
@@ -147,12 +147,11 @@ def uncovered(
         and tensor.name != EMBEDDING  # looked up and never multiplied
         and tensor.encoding not in _WITHOUT_CHOICE
     ]
-    first = next(iter(names), "")
-    note = (
-        f"The importance matrix knows nothing of {len(names)} tensors, such as {first}: all "
-        "of their columns count alike."
-    )
-    return (note,) if names else ()
+    if not names:
+        return ()
+    some = names[0] if len(names) == 1 else f"{len(names)} tensors, such as {names[0]}"
+    note = f"The importance matrix knows nothing of {some}: all of the columns count alike there."
+    return (note,)
 
 
 def plan_notes(
