@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class BlockGrid:
     """Where a block encoding keeps its grids and its codes."""
 
+    columns: int
+    """Weights a sub-block."""
     lowest: int
     """The lowest code."""
     highest: int
@@ -45,7 +47,7 @@ def _small(bits: int, *, affine: bool) -> BlockGrid:
 
         return pack([blocks[:, :header]], codes - lowest, bits)
 
-    return BlockGrid(lowest, lowest + (1 << bits) - 1, read, write)
+    return BlockGrid(32, lowest, lowest + (1 << bits) - 1, read, write)
 
 
 def _bytes() -> BlockGrid:
@@ -62,7 +64,7 @@ def _bytes() -> BlockGrid:
 
         return torch.cat([blocks[:, :2], codes.to(torch.int8).view(torch.uint8)], -1)
 
-    return BlockGrid(-127, 127, read, write)
+    return BlockGrid(32, -127, 127, read, write)
 
 
 def _affine_k(bits: int) -> BlockGrid:
@@ -81,7 +83,7 @@ def _affine_k(bits: int) -> BlockGrid:
 
         return torch.cat([blocks[:, :16], pack_codes(codes.view(-1, 8, 32), bits)], -1)
 
-    return BlockGrid(0, (1 << bits) - 1, read, write)
+    return BlockGrid(32, 0, (1 << bits) - 1, read, write)
 
 
 def _signed_k() -> BlockGrid:
@@ -100,7 +102,7 @@ def _signed_k() -> BlockGrid:
 
         return torch.cat([pack_codes(codes.view(-1, 16, 16) + 32), blocks[:, 192:]], -1)
 
-    return BlockGrid(-32, 31, read, write)
+    return BlockGrid(16, -32, 31, read, write)
 
 
 BLOCK_GRIDS = {

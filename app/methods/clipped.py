@@ -18,7 +18,6 @@ from typing_extensions import override
 from app.encodings.affine import Affine
 from app.encodings.base import Encoding
 from app.methods.base import Method, Statistics
-from app.methods.grid import affine_grid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,25 +41,24 @@ class Clipped(Method):
     def choose(
         self, weight: Tensor, encoding: Encoding, statistics: Statistics
     ) -> dict[str, Tensor]:
-        import torch
-
         assert isinstance(encoding, Affine)
         matrix = weight.reshape(-1, weight.shape[-1])
-        importance, columns = statistics.importance, matrix.shape[-1]
-        scale, zero = encoding.grid(matrix, importance)
-        grid = affine_grid(encoding, scale, zero, columns)
-        cost = _Cost.of(statistics, grid.columns)
-        least = cost.of_groups(grid.values(grid.codes(matrix)) - matrix)
+        cost = _Cost.of(statistics, encoding.columns_a_group(tuple(matrix.shape)))
+
+        def errors(scale: Tensor, zero: Tensor) -> Tensor:
+            codes = encoding.nearest(matrix, scale, zero)
+            return cost.of_groups(encoding.values(codes, scale, zero) - matrix)
+
+        scale, zero = encoding.grid(matrix, statistics.importance)
+        least = errors(scale, zero)
         for number in range(1, self.steps + 1):
             share = 1 - (1 - self.least) * number / self.steps
-            tried = encoding.grid(matrix, importance, (share,))
-            grid = affine_grid(encoding, *tried, columns)
-            errors = cost.of_groups(grid.values(grid.codes(matrix)) - matrix)
-            better = errors < least
-            least = errors.where(better, least)
+            tried = encoding.grid(matrix, clips=(share,))
+            loss = errors(*tried)
+            better = loss < least
+            least = loss.where(better, least)
             scale, zero = tried[0].where(better, scale), tried[1].where(better, zero)
-        codes = affine_grid(encoding, scale, zero, columns).codes(matrix)
-        return encoding.pack(codes.to(torch.uint8), scale, zero)
+        return encoding.pack(encoding.nearest(matrix, scale, zero), scale, zero)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.methods.grid import Grid, inverse
+from app.methods.grid import Grids, inverse
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class Feedback:
     """U in that order, (in, in), float32."""
 
     @classmethod
-    def of(cls, second_moment: Tensor, damping: float, *, act_order: bool) -> Feedback:
+    def of(cls, second_moment: Tensor, damping: float, span: int) -> Feedback:
         """Factor H.
 
         One Cholesky factorisation, of H with rows and columns reversed: with R its reversed
@@ -45,15 +45,14 @@ class Feedback:
             second_moment: H, (in, in), float32. Not changed.
             damping: What is added to its diagonal, as a fraction of the mean; ten times as much
                 as long as H is not positive definite.
-            act_order: Whether the columns with the largest inputs are rounded first, while many
-                others can still absorb their error.
+            span: Columns that stay together in the order, a divisor of in. The spans with the
+                largest inputs are rounded first, while many others can still absorb their
+                error, and so are columns within a span.
         """
         import torch
 
         size = second_moment.diagonal()
-        order = size.argsort(descending=True, stable=True)
-        if not act_order:
-            order = torch.arange(len(size), device=size.device)
+        order = _order(size.view(-1, span))
         mean = size.mean().clamp(min=torch.finfo(torch.float32).tiny)
         sorted_moment = second_moment[order[:, None], order]
         diagonal = sorted_moment.diagonal()
@@ -72,27 +71,59 @@ class Feedback:
         one = torch.eye(len(size), dtype=factor.dtype, device=factor.device)
         return cls(order, torch.linalg.solve_triangular(factor.flip(0, 1), one, upper=True))
 
-    def round(self, weight: Tensor, grid: Grid) -> Tensor:
+    def round(self, weight: Tensor, grids: Grids, span: int) -> Tensor:
         """The codes of `weight`, (rows, in), whole numbers as float32.
 
-        Time O(rows * in^2); memory a few copies of the weight.
+        Args:
+            weight: Not changed.
+            grids: Are found for a span when its turn comes, from its weights as corrected until
+                then.
+            span: As given to `of`. With all columns in one, grids are those of the weights as
+                they are.
+
+        Time O(rows * in^2); memory four copies of the weight.
         """
         import torch
 
-        step, offset = (part.mT[self.order] for part in grid.spread())  # (in, rows)
-        shrink = inverse(step)
         left = weight.mT[self.order]  # rows of memory are columns of the weight
         codes = torch.empty_like(left)
-        for first in range(0, len(left), _BLOCK):
-            last = min(first + _BLOCK, len(left))
+        step = left.new_empty(len(left) // grids.columns, left.shape[1])
+        offset, shrink = step.clone(), step.clone()
+        group = (self.order // grids.columns).tolist()
+        block = _block(span, len(left))
+        for first in range(0, len(left), block):
+            last = min(first + block, len(left))
             errors = torch.empty_like(left[first:last])
             for j in range(first, last):
-                codes[j] = ((left[j] - offset[j]) * shrink[j]).round()
-                codes[j].clamp_(grid.lowest, grid.highest)
-                value = codes[j] * step[j] + offset[j]
+                if j % span == 0:
+                    start = span * (int(self.order[j]) // span)
+                    sorted_ = left[j : j + span][self.order[j : j + span].argsort()]
+                    found = grids.find(sorted_.mT.contiguous(), start)
+                    some = slice(start // grids.columns, (start + span) // grids.columns)
+                    step[some], offset[some] = (part.mT for part in found)
+                    shrink[some] = inverse(step[some])
+                at = group[j]
+                codes[j] = ((left[j] - offset[at]) * shrink[at]).round()
+                codes[j].clamp_(grids.lowest, grids.highest)
+                value = codes[j] * step[at] + offset[at]
                 errors[j - first] = (left[j] - value) / self.passed[j, j]
                 left[j + 1 : last].addr_(self.passed[j, j + 1 : last], errors[j - first], alpha=-1)
             left[last:].addmm_(self.passed[first:last, last:].mT, errors, alpha=-1)
-        found = torch.empty_like(codes)
-        found[self.order] = codes
-        return found.mT
+        unsorted = torch.empty_like(codes)
+        unsorted[self.order] = codes
+        return unsorted.mT.contiguous()
+
+
+def _order(sizes: Tensor) -> Tensor:
+    """Columns by falling size, (spans, span) to (in,), but whole spans one after the other."""
+    spans = sizes.mean(-1).argsort(descending=True, stable=True)
+    inside = sizes.argsort(dim=-1, descending=True, stable=True)
+    return (inside + sizes.shape[-1] * spans.new_tensor(range(len(sizes)))[:, None])[
+        spans
+    ].flatten()
+
+
+def _block(span: int, columns: int) -> int:
+    """Columns to correct at once: grids are found in the first one, or of columns inside."""
+    even = span == columns or _BLOCK % span == 0 or span % _BLOCK == 0
+    return _BLOCK if even else span

@@ -22,13 +22,10 @@ from typing_extensions import override
 from app.encodings.base import Encoding
 from app.methods.base import Method, Statistics
 from app.methods.feedback import Feedback
-from app.methods.grid import grid_of, has_grid
+from app.methods.grid import grids_of, has_grids
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_ROWS_WEIGHTS = 2**25
-"""Weights of a slice of rows: what is computed with takes about six times as many floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +36,25 @@ class Gptq(Method):
     needs: ClassVar[frozenset[str]] = frozenset({"second_moment"})
     damping: float = 0.01
     """What is added to the diagonal of the second moment, as a fraction of its mean."""
-    act_order: bool = True
-    """Whether columns with large inputs are rounded first."""
+    refit: bool = True
+    """Whether grids are found when their turn comes; else all of them beforehand."""
 
     @override
     def fits(self, encoding: Encoding) -> bool:
-        return has_grid(encoding)
+        return has_grids(encoding)
 
     @override
     def choose(
         self, weight: Tensor, encoding: Encoding, statistics: Statistics
     ) -> dict[str, Tensor]:
-        import torch
-
         moment = statistics.second_moment
         assert moment is not None
         matrix = weight.reshape(-1, weight.shape[-1])
-        grid, store = grid_of(encoding, matrix, moment.diagonal().contiguous())
-        feedback = _LATEST.of(moment, self)
-        codes = torch.empty_like(matrix)
-        rows = max(1, _ROWS_WEIGHTS // weight.shape[-1])
-        for first in range(0, len(matrix), rows):
-            some = slice(first, first + rows)
-            codes[some] = feedback.round(matrix[some], grid.rows(some))
+        grids = grids_of(encoding, matrix, moment.diagonal().contiguous())
+        span = grids.span if self.refit else len(moment)
+        feedback = _LATEST.of(moment, self.damping, span)
+        parts = grids.store(feedback.round(matrix, grids, span))
         promised = encoding.layout(tuple(weight.shape))
-        parts = store(codes)
         return {part.name: parts[part.name].view(part.shape) for part in promised}
 
 
@@ -77,16 +68,16 @@ class _Latest:
     def __init__(self) -> None:
         self._lock = Lock()
         self._moment: ReferenceType[Tensor] | None = None
-        self._method: Gptq | None = None
+        self._how: tuple[float, int] | None = None
         self._found: Feedback | None = None
 
-    def of(self, moment: Tensor, method: Gptq) -> Feedback:
+    def of(self, moment: Tensor, damping: float, span: int) -> Feedback:
         with self._lock:
             known = self._moment() if self._moment else None
-            if known is not moment or self._method != method or self._found is None:
+            if known is not moment or self._how != (damping, span) or self._found is None:
                 self._found = None  # makes room first
-                self._found = Feedback.of(moment, method.damping, act_order=method.act_order)
-                self._moment, self._method = ref(moment, self._forget), method
+                self._found = Feedback.of(moment, damping, span)
+                self._moment, self._how = ref(moment, self._forget), (damping, span)
             return self._found
 
     def _forget(self, gone: ReferenceType[Tensor]) -> None:

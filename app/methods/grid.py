@@ -7,9 +7,10 @@ search made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from app.encodings.affine import Affine
 from app.encodings.base import Block, Encoding
@@ -19,86 +20,100 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The values that each weight of a matrix may take, on the matrix's device."""
+class Grids(ABC):
+    """The grids of one matrix, found by the encoding's own search and kept until it is stored."""
 
-    step: Tensor
-    """(rows, groups), float32; may be 0 or negative."""
-    offset: Tensor
-    """(rows, groups), float32."""
+    span: int
+    """Columns whose grids are stored together: they have to be found at once."""
+    columns: int
+    """Columns a group."""
     lowest: int
     """The lowest code."""
     highest: int
     """The highest code."""
-    columns: int
-    """Columns a group."""
 
-    def codes(self, weight: Tensor) -> Tensor:
-        """The nearest codes of (rows, in), float32."""
-        step, offset = self.spread()
-        return ((weight - offset) * inverse(step)).round().clamp(self.lowest, self.highest)
+    @abstractmethod
+    def find(self, weight: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        """Choose the grids of the columns from `first` on.
 
-    def values(self, codes: Tensor) -> Tensor:
-        """What codes (rows, in) stand for."""
-        step, offset = self.spread()
-        return codes * step + offset
+        Args:
+            weight: Those columns, (rows, some spans), float32.
+            first: The number of the first one in the matrix.
 
-    def spread(self) -> tuple[Tensor, Tensor]:
-        """Steps and offsets of each weight, (rows, in)."""
-        return (
-            self.step.repeat_interleave(self.columns, -1),
-            self.offset.repeat_interleave(self.columns, -1),
-        )
+        Returns:
+            Steps and offsets, (rows, groups) each; steps may be 0 or negative.
+        """
 
-    def rows(self, some: slice) -> Grid:
-        """The grids of some of the rows."""
-        return replace(self, step=self.step[some], offset=self.offset[some])
+    @abstractmethod
+    def store(self, codes: Tensor) -> dict[str, Tensor]:
+        """The encoding's parts for codes (rows, in), whole numbers, on the grids last found."""
 
 
-Store = Callable[["Tensor"], dict[str, "Tensor"]]
-"""Makes an encoding's parts of codes, (rows, in), on the grid that it came with."""
+class AffineGrids(Grids):
+    """Of an `Affine` encoding."""
+
+    def __init__(self, encoding: Affine, weight: Tensor, importance: Tensor | None) -> None:
+        self._encoding, self._importance = encoding, importance
+        self.span = self.columns = encoding.columns_a_group(tuple(weight.shape))
+        self.lowest, self.highest = 0, 2**encoding.bits - 1
+        self._scale = weight.new_empty(len(weight), weight.shape[-1] // self.columns)
+        self._zero = self._scale.clone()
+
+    @override
+    def find(self, weight: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        scale, zero = self._encoding.grid(weight, _part(self._importance, first, weight))
+        groups = slice(first // self.columns, (first + weight.shape[-1]) // self.columns)
+        self._scale[:, groups], self._zero[:, groups] = scale, zero
+        return scale, -scale * zero
+
+    @override
+    def store(self, codes: Tensor) -> dict[str, Tensor]:
+        import torch
+
+        return self._encoding.pack(codes.to(torch.uint8), self._scale, self._zero)
 
 
-def has_grid(encoding: Encoding) -> bool:
+class BlockGrids(Grids):
+    """Of one of GGUF's blocks."""
+
+    def __init__(self, encoding: Block, weight: Tensor, importance: Tensor | None) -> None:
+        import torch
+
+        self._encoding, self._importance = encoding, importance
+        self._kind = BLOCK_GRIDS[encoding.name]
+        self.span, self.columns = encoding.block, self._kind.columns
+        self.lowest, self.highest = self._kind.lowest, self._kind.highest
+        shape = len(weight), weight.shape[-1] // encoding.block, encoding.block_bytes
+        self._blocks = torch.empty(shape, dtype=torch.uint8, device=weight.device)
+
+    @override
+    def find(self, weight: Tensor, first: int) -> tuple[Tensor, Tensor]:
+        found = self._encoding.encode(weight, _part(self._importance, first, weight))["blocks"]
+        blocks = found.view(len(weight), -1, self._encoding.block_bytes)
+        place = first // self.span
+        self._blocks[:, place : place + blocks.shape[1]] = blocks
+        step, offset = self._kind.read(blocks.flatten(0, 1))
+        return step.view(len(weight), -1), offset.view(len(weight), -1)
+
+    @override
+    def store(self, codes: Tensor) -> dict[str, Tensor]:
+        import torch
+
+        each = codes.to(torch.int32).reshape(-1, self.span)
+        return {"blocks": self._kind.write(self._blocks.flatten(0, 1), each).view(len(codes), -1)}
+
+
+def has_grids(encoding: Encoding) -> bool:
     """Whether the values of `encoding` are evenly spaced in each group."""
     return isinstance(encoding, Affine) or encoding.name in BLOCK_GRIDS
 
 
-def grid_of(
-    encoding: Encoding, weight: Tensor, importance: Tensor | None = None
-) -> tuple[Grid, Store]:
-    """The grids that the encoding itself finds for a matrix, and what stores codes on them.
-
-    Args:
-        encoding: One that has grids.
-        weight: (rows, in), float32.
-        importance: As in `Encoding.encode`.
-    """
-    import torch
-
+def grids_of(encoding: Encoding, weight: Tensor, importance: Tensor | None = None) -> Grids:
+    """Grids for a matrix, (rows, in), none of them found yet; see `Encoding.encode`."""
     if isinstance(encoding, Affine):
-        scale, zero = encoding.grid(weight, importance)
-        affine = affine_grid(encoding, scale, zero, weight.shape[-1])
-        return affine, lambda codes: encoding.pack(codes.to(torch.uint8), scale, zero)
+        return AffineGrids(encoding, weight, importance)
     assert isinstance(encoding, Block)
-    kind = BLOCK_GRIDS[encoding.name]
-    blocks = encoding.encode(weight, importance)["blocks"]
-    each = blocks.view(-1, encoding.block_bytes)
-    step, offset = (part.view(len(weight), -1) for part in kind.read(each))
-    columns = weight.shape[-1] // step.shape[-1]
-
-    def store(codes: Tensor) -> dict[str, Tensor]:
-        stored = kind.write(each, codes.to(torch.int32).view(-1, encoding.block))
-        return {"blocks": stored.view(blocks.shape)}
-
-    return Grid(step, offset, kind.lowest, kind.highest, columns), store
-
-
-def affine_grid(encoding: Affine, scale: Tensor, zero: Tensor, columns: int) -> Grid:
-    """The grids value = scale * (code - zero), of a matrix with so many columns."""
-    top = 2**encoding.bits - 1
-    return Grid(scale, -scale * zero, 0, top, columns // scale.shape[-1])
+    return BlockGrids(encoding, weight, importance)
 
 
 def inverse(step: Tensor) -> Tensor:
@@ -107,3 +122,7 @@ def inverse(step: Tensor) -> Tensor:
 
     found = 1 / step
     return torch.where(found.isfinite(), found, 0.0)
+
+
+def _part(importance: Tensor | None, first: int, weight: Tensor) -> Tensor | None:
+    return None if importance is None else importance[first : first + weight.shape[-1]]

@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 
 
-def rounded(weight, second_moment, grid, order, damping=0.0):
-    """The values on `grid` that are stored for `weight`, float64."""
-    step, offset = (part.double() for part in grid.spread())
+def rounded(weight, second_moment, nearest, order, damping=0.0):
+    """What is stored for `weight`, float64; `nearest` finds the values nearest to some weights."""
     left = weight.double().clone()
     moment = second_moment.double().clone()
     moment.diagonal().add_(damping * moment.diagonal().mean())
@@ -21,19 +20,15 @@ def rounded(weight, second_moment, grid, order, damping=0.0):
     for column in order:
         at = free.index(column)
         inverse = torch.linalg.inv(moment[free][:, free])
-        code = ((left[:, column] - offset[:, column]) / step[:, column]).round()
-        values[:, column] = (
-            code.clamp(grid.lowest, grid.highest) * step[:, column] + offset[:, column]
-        )
+        values[:, column] = nearest(left[:, column])
         error = left[:, column] - values[:, column]
         left[:, free] -= torch.outer(error / inverse[at, at], inverse[at])
         free.remove(column)
     return values
 
 
-def nearest_to_output(weight, second_moment, values_of_code):
-    """The codes with the least tr((W - Q) H (W - Q)^T), of all there are, for one row."""
-    grids = torch.cartesian_prod(*values_of_code)
-    errors = grids.double() - weight.double()
-    losses = ((errors @ second_moment.double()) * errors).sum(-1)
-    return float(losses.min())
+def nearest_to_output(weight, second_moment, values):
+    """The least (w - q) H (w - q)^T of all rows q that can be made of `values`."""
+    every = torch.cartesian_prod(*[torch.tensor(values)] * len(weight))
+    errors = every.double() - weight.double()
+    return float(((errors @ second_moment.double()) * errors).sum(-1).min())

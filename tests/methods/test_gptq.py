@@ -1,4 +1,5 @@
 import gc
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from app.encodings.block_grids import BLOCK_GRIDS
 from app.methods.base import Statistics
 from app.methods.feedback import Feedback
 from app.methods.gptq import _LATEST, Gptq
-from app.methods.grid import Grid, grid_of
+from app.methods.grid import Grids, grids_of
 from app.methods.nearest import Nearest
 
 AFFINE = ("gptq-4bit-g128-sym", "gptq2-3bit-g32-asym", "packed-4bit-row-sym", "mlx-4bit-g64")
@@ -22,48 +23,77 @@ def decoded(method, name, weight, known):
     return encoding.decode(method.quantize(weight, encoding, known), shape)
 
 
-@pytest.mark.parametrize("act_order", [True, False])
-@pytest.mark.parametrize("columns", [1, 5, 12])
-def test_that_codes_are_those_of_the_slow_reference(columns, act_order):
+@dataclass
+class Even(Grids):
+    """The same grid everywhere, whatever the weights are."""
+
+    step: float
+    offset: float
+    lowest: int
+    highest: int
+    columns: int
+    span: int
+
+    def find(self, weight, first):
+        shape = len(weight), weight.shape[1] // self.columns
+        return torch.full(shape, self.step), torch.full(shape, self.offset)
+
+    def store(self, codes):
+        return {"values": codes * self.step + self.offset}
+
+    def nearest(self, weight):
+        codes = ((weight - self.offset) / self.step).round().clamp(self.lowest, self.highest)
+        return self.store(codes)["values"]
+
+
+def solved(weight, moment, grids, span):
+    """Our values, and those of the slow reference."""
+    feedback = Feedback.of(moment, 0.01, span)
+    ours = grids.store(feedback.round(weight, grids, span))["values"]
+    return ours, rounded(weight, moment, grids.nearest, feedback.order.tolist(), damping=0.01)
+
+
+@pytest.mark.parametrize(("columns", "span"), [(1, 1), (5, 5), (12, 4), (12, 12)])
+def test_that_codes_are_those_of_the_slow_reference(columns, span):
     weight, inputs = weights(6, columns), correlated(64, columns)
-    moment = inputs.mT @ inputs / 64
-    grid = Grid(torch.full((6, 1), 0.01), torch.full((6, 1), -0.08), 0, 15, columns)
-    feedback = Feedback.of(moment, 0.01, act_order=act_order)
-    order = feedback.order.tolist()
-    expected = rounded(weight, moment, grid, order, damping=0.01)
-    torch.testing.assert_close(grid.values(feedback.round(weight, grid)), expected.float())
+    grids = Even(0.01, -0.08, 0, 15, columns=span, span=span)
+    ours, expected = solved(weight, inputs.mT @ inputs / 64, grids, span)
+    torch.testing.assert_close(ours, expected.float())
 
 
-def test_that_lazy_blocks_change_nothing():
-    weight, inputs = weights(8, 300), correlated(900, 300)
-    moment = inputs.mT @ inputs / 900
-    grid = Grid(torch.full((8, 1), 0.005), torch.zeros(8, 1), -8, 7, 300)
-    feedback = Feedback.of(moment, 0.01, act_order=True)
-    codes = feedback.round(weight, grid)
-    order = feedback.order.tolist()
-    expected = rounded(weight, moment, grid, order, damping=0.01)
-    same = (grid.values(codes) - expected).abs() < 1e-6
-    assert same.double().mean() > 0.99  # float32 may tip a tie, and what follows from it
-    ours, theirs = (
-        (inputs @ (some - weight).mT).norm() for some in (grid.values(codes), expected.float())
-    )
-    assert ours == pytest.approx(float(theirs), rel=0.01)
+@pytest.mark.parametrize("span", [32, 60, 150, 300])
+def test_that_lazy_blocks_change_nothing(span):
+    columns = 256 if span == 32 else 300
+    weight, inputs = weights(8, columns), correlated(900, columns)
+    grids = Even(0.005, 0.0, -8, 7, columns=span, span=span)
+    ours, expected = solved(weight, inputs.mT @ inputs / 900, grids, span)
+    assert ((ours - expected).abs() < 1e-6).double().mean() > 0.99  # float32 may tip a tie
+    losses = [float((inputs @ (some.float() - weight).mT).norm()) for some in (ours, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+
+
+@pytest.mark.parametrize("span", [4, 12])
+def test_that_large_inputs_are_rounded_first_span_by_span(span):
+    sizes = torch.tensor([1.0, 9, 2, 3, 8, 8, 7, 8.5, 4, 5, 6, 20])
+    order = Feedback.of(sizes.diag(), 0.01, span).order.tolist()
+    if span == 12:
+        assert order == sizes.argsort(descending=True, stable=True).tolist()
+    else:
+        assert order == [11, 10, 9, 8, 7, 4, 5, 6, 1, 3, 2, 0]
 
 
 def test_that_it_comes_near_the_best_of_all_roundings():
     inputs = correlated(128, 6)
     moment = inputs.mT @ inputs / 128
-    grid = Grid(torch.full((1, 1), 0.02), torch.zeros(1, 1), -1, 1, 6)
-    feedback = Feedback.of(moment, 1e-4, act_order=True)
-    values = [torch.tensor([-0.02, 0.0, 0.02])] * 6
-    found, best, plain = 0.0, 0.0, 0.0
-    for weight in weights(20, 6):
-        row = weight[None]
-        for total, codes in (("found", feedback.round(row, grid)), ("plain", grid.codes(row))):
-            error = (grid.values(codes) - row)[0]
-            loss = float(error @ moment @ error)
-            found, plain = found + loss * (total == "found"), plain + loss * (total == "plain")
-        best += nearest_to_output(weight, moment, values)
+    grids = Even(0.02, 0.0, -1, 1, columns=6, span=6)
+    feedback = Feedback.of(moment, 1e-4, 6)
+    weight = weights(20, 6)
+    ours = grids.store(feedback.round(weight, grids, 6))["values"]
+    found, plain = (
+        float(((some - weight) @ moment * (some - weight)).sum())
+        for some in (ours, grids.nearest(weight))
+    )
+    best = sum(nearest_to_output(row, moment, (-0.02, 0.0, 0.02)) for row in weight)
     assert best <= found * 1.0001
     assert found - best < 0.4 * (plain - best)
 
@@ -78,11 +108,12 @@ def test_that_it_beats_rounding_on_inputs_it_has_not_seen(name, seen):
 
 
 @pytest.mark.parametrize("name", BLOCK_GRIDS)
-def test_that_only_codes_of_a_block_change(name, seen):
+def test_that_only_codes_change_on_grids_that_were_found_beforehand(name, seen):
     told, _ = seen
     weight, known = weights(16, 256), statistics_of(told)
     encoding, kind = ENCODINGS[name], BLOCK_GRIDS[name]
-    blocks = Gptq().quantize(weight, encoding, known)["blocks"].view(-1, encoding.block_bytes)
+    parts = Gptq(refit=False).quantize(weight, encoding, known)
+    blocks = parts["blocks"].view(-1, encoding.block_bytes)
     importance = known.second_moment.diagonal().contiguous()
     plain = encoding.encode(weight, importance)["blocks"].view(-1, encoding.block_bytes)
     for ours, theirs in zip(kind.read(blocks), kind.read(plain), strict=True):
@@ -96,9 +127,11 @@ def test_that_a_column_that_was_never_used_is_rounded_to_the_nearest(seen):
     unused[:, 5::16] = 0
     weight, encoding = weights(16, 256), ENCODINGS["Q4_0"]
     known = statistics_of(unused)
-    grid, _ = grid_of(encoding, weight, known.importance)
-    found = encoding.decode(Gptq().quantize(weight, encoding, known), (16, 256))
-    torch.testing.assert_close(found[:, 5::16], grid.values(grid.codes(weight))[:, 5::16])
+    step, _ = grids_of(encoding, weight, known.importance).find(weight, 0)
+    found = encoding.decode(Gptq(refit=False).quantize(weight, encoding, known), (16, 256))
+    steps = step.repeat_interleave(32, -1)
+    nearest = (weight / steps).round().clamp(-8, 7) * steps
+    torch.testing.assert_close(found[:, 5::16], nearest[:, 5::16])
 
 
 @pytest.mark.parametrize("moment", ["one token", "nothing", "not quite positive"])
