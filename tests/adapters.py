@@ -37,7 +37,8 @@ def write_adapter(
     weights = load_file(base / "model.safetensors")
     stored: dict[str, torch.Tensor] = {}
     scale = alpha / (rank**0.5 if config.get("use_rslora") else rank)
-    for name in [name for name in weights if re.search(pattern, name)]:
+    matrices = [name for name, tensor in weights.items() if tensor.ndim == 2]
+    for name in [name for name in matrices if re.search(pattern, name)]:
         weight = weights[name].float()
         turned = config.get("fan_in_fan_out", False)
         inputs, outputs = weight.shape if turned else weight.shape[::-1]

@@ -116,6 +116,10 @@ class Adapter:
             BadModelFile: A file is missing or damaged.
             Unsupported: It is an adapter of a kind that is not read.
         """
+        if not folder.exists():
+            raise BadModelFile(
+                f"There is nothing at {shown(str(folder))}.", "Check the spelling of the folder."
+            )
         self.path = folder if folder.is_dir() else folder.parent
         if not (self.path / CONFIG).exists():
             raise BadModelFile(f"{self.path.name} holds no adapter: it has no {CONFIG}.", _AGAIN)
@@ -200,7 +204,7 @@ class Adapter:
         return LowRank(a, b, self._scale(module, a.shape[0]), magnitude, embedding)
 
     def _scale(self, module: str, rank: int) -> float:
-        alpha = number(self.config, "lora_alpha", float(rank), file=CONFIG)
+        alpha = number(self.config, "lora_alpha", 8.0, file=CONFIG)  # as PEFT
         patterns = section(self.config, "alpha_pattern", {}, file=CONFIG)
         for pattern in patterns:
             if _is_end(pattern, module):
