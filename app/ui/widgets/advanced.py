@@ -109,8 +109,9 @@ class AdvancedPanel(QFrame):
             self.result.setText(self.tr("Working out the size"))
         else:
             self.result.setText(self._sentence(choice, plan))
-        self.tensors.show_kinds(plan.kinds if plan else ())
-        if plan is not None:  # while it is worked out, the names of before are still right
+        self._tensors.setVisible(problem is None)
+        if plan is not None:  # while it is worked out, what was there before stays
+            self.tensors.show_kinds(plan.kinds)
             self.recipe.overrides.set_names(plan.names)
 
     @property
@@ -171,6 +172,7 @@ class AdvancedPanel(QFrame):
         return row
 
     def _on_change(self) -> None:
+        self.device.setToolTip(self.device.currentText())  # a long name is cut off
         now, usual = self.options, self._usual
         names = (field.name for field in fields(Options))
         self._grid.mark({name for name in names if getattr(now, name) != getattr(usual, name)})

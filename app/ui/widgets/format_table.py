@@ -27,7 +27,7 @@ from app.ui.widgets.format_rows import (
     SizeClass,
 )
 
-_WIDTHS = {FORMAT: 214, SIZE: 80, SHARE: 104, BITS: 54, QUALITY: 196, LOSS: 108}
+_WIDTHS = {FORMAT: 214, SIZE: 80, SHARE: 104, BITS: 60, QUALITY: 194, LOSS: 116}
 _NARROW = 900
 """Below this width the share, the bits and the loss are left out; tips have them."""
 

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 from app.ui.widgets.text import ElidedLabel, label
 
 _MARK_WIDTH = 10
-_CONTROL_WIDTH = 244
+_CONTROL_WIDTH = 264
 
 
 class MarkedGrid(QGridLayout):

@@ -32,7 +32,6 @@ class QualitySection(QWidget):
         self.filter = QLineEdit()
         self.filter.setPlaceholderText(self.tr("Filter: IQ, small, trained"))
         self.filter.setAccessibleName(self.tr("Filter the formats"))
-        self.filter.setClearButtonEnabled(True)
         self.filter.setFixedWidth(200)
         self.fitting = Button(self.tr("Make it fit"), icon_name="find")
         self.fitting.setToolTip(self.tr("Choose the best quality that fits well on this computer"))
@@ -103,8 +102,9 @@ class QualitySection(QWidget):
     def _head(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.addWidget(section(self.tr("Quality")), 0, Qt.AlignmentFlag.AlignBottom)
-        row.addStretch()
+        row.addStretch(1)  # the filter would take a part of the room otherwise
         controls = QHBoxLayout()
+        controls.setContentsMargins(0, 8, 0, 0)
         controls.setSpacing(12)
         for widget in (self.filter, self.fitting, self.all):
             controls.addWidget(widget, 0, Qt.AlignmentFlag.AlignVCenter)

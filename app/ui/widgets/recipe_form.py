@@ -117,7 +117,7 @@ class RecipeForm(QWidget):
             "pure",
             "",
             self.pure,
-            self.tr("No better types for the parts that suffer most; for comparisons"),
+            self.tr("No better types for the parts that suffer most"),
         )
         rules = QWidget()
         column = QVBoxLayout(rules)
