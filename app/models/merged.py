@@ -12,8 +12,8 @@ from typing_extensions import override
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.tensor import TensorInfo
-from app.models.adapter import Adapter, LowRank
-from app.models.architectures.changes import Reader, whole
+from app.models.adapter import Adapter, LowRank, StoredFactor
+from app.models.architectures.changes import whole
 from app.models.base import Checkpoint
 from app.models.description import Description, describe_folder
 from app.models.quantized import plain
@@ -72,13 +72,12 @@ class Merged(Checkpoint):
         ]
         self.config: Mapping[str, Any] = base.config
         self._additions: dict[str, list[Addition]] = {}
-        self._replaced: dict[str, Reader] = {}
+        self._replaced: dict[str, StoredFactor] = {}
         description = describe_folder(base)
         for adapter, strength in adapters:
             self._take(adapter, strength, description)
         self.tensors: dict[str, TensorInfo] = {
-            name: replace(info, dtype="F32") if name in self._additions else info
-            for name, info in base.tensors.items()
+            name: replace(info, dtype=self._dtype(info)) for name, info in base.tensors.items()
         }
 
     @property
@@ -106,6 +105,12 @@ class Merged(Checkpoint):
         for addition in self._additions.get(name, ()):
             found = addition.added_to(found, start, stop)
         return found
+
+    def _dtype(self, info: TensorInfo) -> str:
+        if info.name in self._additions:
+            return "F32"  # sums are not rounded
+        replaced = self._replaced.get(info.name)
+        return replaced.tensor.info.dtype if replaced else info.dtype
 
     def _take(self, adapter: Adapter, strength: float, description: Description) -> None:
         if adapter.invocation:
