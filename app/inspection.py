@@ -8,7 +8,7 @@ from pathlib import Path
 from app.core.errors import AppError
 from app.core.model import Fallback, FormatChoice, Inspection, Problem
 from app.core.plan import Plan, PlannedTensor
-from app.core.quality import measured_losses
+from app.core.quality import MeasuredLoss, measured_losses
 from app.encodings import ENCODINGS
 from app.encodings.base import Block
 from app.formats import FORMATS
@@ -38,10 +38,16 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
         except AppError as error:
             prepared = Problem(error.title, error.hint)
         choices += [
-            replace(_choice(form, preset, prepared), loss=losses.get(preset.name))
+            _with_loss(_choice(form, preset, prepared), losses.get(preset.name))
             for preset in form.presets
         ]
     return Inspection(model_facts(checkpoint), tuple(choices), _types())
+
+
+def _with_loss(choice: FormatChoice, loss: MeasuredLoss | None) -> FormatChoice:
+    if loss is None:
+        return choice
+    return replace(choice, loss=loss.usual, loss_with_importance=loss.with_importance)
 
 
 def _types() -> tuple[str, ...]:

@@ -275,7 +275,7 @@ GROUPS = {
     "Q6_K": _group("near the original", loss=0.0041),
     "Q5_K_M": _group("the usual choice", loss=0.0120),
     "Q5_K_S": _group("the usual choice", loss=0.0140),
-    "Q4_K_M": _group("the usual choice", featured=True, loss=0.041),
+    "Q4_K_M": _group("the usual choice", featured=True, loss=0.041, loss_with_importance=0.033),
     "Q4_K_S": _group("the usual choice", loss=0.045),
     "Q4_0": _group("small", loss=0.26),
     "IQ3_M": _group("small", featured=True, loss=0.21),

@@ -83,6 +83,8 @@ class FormatChoice:
     """Whether a short list shows it for its size class."""
     loss: float | None = None
     """What it costs a small model: KL divergence in nats; None where nobody has measured it."""
+    loss_with_importance: float | None = None
+    """The same with an importance matrix, where that is a choice."""
 
 
 @dataclass(frozen=True, slots=True)

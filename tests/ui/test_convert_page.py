@@ -220,6 +220,7 @@ def test_that_the_parts_of_an_answer_are_its_tip(judged):
     tip = judged.quality.formats.currentIndex().data(Qt.ItemDataRole.ToolTipRole)
     assert "Weights 4.7 GB, Context 1.1 GB" in tip
     assert "context of 8,192" in tip
+    assert "Loss: 0.041 (KL divergence). With an importance matrix: 0.033." in tip
 
 
 def test_that_more_context_takes_more_room(judged, qtbot):

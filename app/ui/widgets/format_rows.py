@@ -285,15 +285,21 @@ class FormatRows(QAbstractItemModel):
 
 
 def _loss_text(row: FormatChoice) -> str:
-    if row.loss is None:
-        return _tr("not measured")
-    return f"{row.loss:.4f}" if row.loss < 0.01 else f"{row.loss:.3f}"
+    return _tr("not measured") if row.loss is None else _kl(row.loss)
+
+
+def _kl(loss: float) -> str:
+    return f"{loss:.4f}" if loss < 0.01 else f"{loss:.3f}"
 
 
 def _loss_tip(row: FormatChoice) -> str:
     if row.loss is None:
         return _tr("Its loss has not been measured.")
-    return _tr("Loss: {} (KL divergence). {}").format(_loss_text(row), _loss_meaning())
+    parts = [_tr("Loss: {} (KL divergence).").format(_kl(row.loss))]
+    if row.loss_with_importance is not None:
+        weighed = _kl(row.loss_with_importance)
+        parts.append(_tr("With an importance matrix: {}.").format(weighed))
+    return " ".join([*parts, _loss_meaning()])
 
 
 def _loss_meaning() -> str:

@@ -33,7 +33,7 @@ class QualitySection(QWidget):
         self.filter.setPlaceholderText(self.tr("Filter: IQ, small, trained"))
         self.filter.setAccessibleName(self.tr("Filter the formats"))
         self.filter.setFixedWidth(200)
-        self.fitting = Button(self.tr("Make it fit"), icon_name="find")
+        self.fitting = Button(self.tr("Make it fit"), icon_name="memory")
         self.fitting.setToolTip(self.tr("Choose the best quality that fits well on this computer"))
         self.all = Button("", "link")
         self.all.setCheckable(True)
