@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from app.calibration.collectors import Collector, Statistic
+from app.calibration.collectors import Collector, Statistic, SumOfSquares
 from app.methods.base import Statistics
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ class Reservoir(Collector):
         generator = torch.Generator().manual_seed(self.seed)
         shape = (rows.shape[-1],)
         factors = torch.randint(1, _PRIME, shape, generator=generator).to(rows.device)
-        bits = rows.float().contiguous().view(torch.int32).to(torch.int64) & 0x7FFFFFFF
-        hashed = (bits * factors % _PRIME).sum(-1) % _PRIME
-        return hashed * 48_271 % _PRIME
+        bits = rows.float().contiguous().view(torch.int32).to(torch.int64) % _PRIME
+        return (bits * factors % _PRIME).sum(-1) % _PRIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +136,6 @@ class Gather(Collector):
         return [(name, kind) for name, kind in self._kinds() if name in self.needs]
 
     def _kinds(self) -> list[tuple[str, Collector]]:
-        from app.calibration.collectors import SumOfSquares
-
         return [
             ("importance", SumOfSquares()),
             ("absmax", AbsMax()),

@@ -87,8 +87,8 @@ class Feedback:
 
         left = weight.mT[self.order]  # rows of memory are columns of the weight
         codes = torch.empty_like(left)
-        step = left.new_empty(len(left) // grids.columns, left.shape[1])
-        offset, shrink = step.clone(), step.clone()
+        found = _Found(grids, self.order, span, left)
+        limits = grids.lowest, grids.highest
         group = (self.order // grids.columns).tolist()
         block = _block(span, len(left))
         for first in range(0, len(left), block):
@@ -96,17 +96,10 @@ class Feedback:
             errors = torch.empty_like(left[first:last])
             for j in range(first, last):
                 if j % span == 0:
-                    start = span * (int(self.order[j]) // span)
-                    sorted_ = left[j : j + span][self.order[j : j + span].argsort()]
-                    found = grids.find(sorted_.mT.contiguous(), start)
-                    some = slice(start // grids.columns, (start + span) // grids.columns)
-                    step[some], offset[some] = (part.mT for part in found)
-                    shrink[some] = inverse(step[some])
-                at = group[j]
-                codes[j] = ((left[j] - offset[at]) * shrink[at]).round()
-                codes[j].clamp_(grids.lowest, grids.highest)
-                value = codes[j] * step[at] + offset[at]
-                errors[j - first] = (left[j] - value) / self.passed[j, j]
+                    found.look(left, j)
+                step, offset, shrink = found.of(group[j])
+                codes[j] = ((left[j] - offset) * shrink).round_().clamp_(*limits)
+                errors[j - first] = (left[j] - codes[j] * step - offset) / self.passed[j, j]
                 left[j + 1 : last].addr_(self.passed[j, j + 1 : last], errors[j - first], alpha=-1)
             left[last:].addmm_(self.passed[first:last, last:].mT, errors, alpha=-1)
         unsorted = torch.empty_like(codes)
@@ -114,13 +107,38 @@ class Feedback:
         return unsorted.mT.contiguous()
 
 
+class _Found:
+    """The grids that were found so far, by the number of the group."""
+
+    def __init__(self, grids: Grids, order: Tensor, span: int, left: Tensor) -> None:
+        self._grids, self._order, self._span = grids, order, span
+        self._step = left.new_empty(len(left) // grids.columns, left.shape[1])
+        self._offset, self._shrink = self._step.clone(), self._step.clone()
+
+    def look(self, left: Tensor, place: int) -> None:
+        """Find those of the span that begins at `place` in the order of `left`, (in, rows)."""
+        columns = self._order[place : place + self._span]
+        first = int(columns.min())
+        weight = left[place : place + self._span][columns.argsort()].mT.contiguous()
+        step, offset = self._grids.find(weight, first)
+        start = first // self._grids.columns
+        some = slice(start, start + step.shape[1])
+        self._step[some], self._offset[some] = step.mT, offset.mT
+        self._shrink[some] = inverse(step.mT)
+
+    def of(self, group: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Step, offset and 1 / step of each row, (rows,)."""
+        return self._step[group], self._offset[group], self._shrink[group]
+
+
 def _order(sizes: Tensor) -> Tensor:
     """Columns by falling size, (spans, span) to (in,), but whole spans one after the other."""
+    import torch
+
     spans = sizes.mean(-1).argsort(descending=True, stable=True)
     inside = sizes.argsort(dim=-1, descending=True, stable=True)
-    return (inside + sizes.shape[-1] * spans.new_tensor(range(len(sizes)))[:, None])[
-        spans
-    ].flatten()
+    columns = torch.arange(sizes.numel(), device=sizes.device).view_as(inside)
+    return columns.gather(-1, inside)[spans].flatten()
 
 
 def _block(span: int, columns: int) -> int:
