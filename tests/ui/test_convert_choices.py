@@ -117,6 +117,16 @@ def test_that_a_format_that_needs_importances_gets_them(judged, qtbot):
     assert judged.context.queue.jobs()[0].recipe.importance == AUTOMATIC
 
 
+def test_that_no_importances_stay_none_but_where_a_format_needs_them(ready):
+    ready.importance.choose(Origin.NONE)
+    ready.quality.formats.choose("IQ2_M")
+    assert ready.importance.used is Origin.SHIPPED
+    assert not ready.importance.origin.model().item(Origin.NONE).isEnabled()
+    ready.quality.formats.choose("IQ3_M")
+    assert ready.importance.used is Origin.NONE
+    assert ready.importance.origin.model().item(Origin.NONE).isEnabled()
+
+
 def test_that_importances_are_suggested_where_bits_are_few(ready):
     assert "changes little" in ready.importance.sentence.text()
     ready.quality.formats.choose("IQ3_M")

@@ -37,8 +37,7 @@ class ImportanceChoice(QWidget):
         super().__init__(parent)
         self._choices: Sequence[FormatChoice] = ()
         self._seconds: tuple[float, float] | None = None
-        self._is_own_choice = False
-        self._last = Origin.NONE
+        self._own = Origin.NONE  # what the user has chosen for this model
         self._paths: dict[Origin, str] = {}
         self.origin = QComboBox()
         self.origin.addItems(
@@ -71,8 +70,6 @@ class ImportanceChoice(QWidget):
     def show_formats(self, choices: Sequence[FormatChoice]) -> None:
         """Be about the formats that are to be made."""
         self._choices = choices
-        if not self._is_own_choice or (self._in_need() and self._last is Origin.NONE):
-            self._last = Origin.SHIPPED if self._in_need() else Origin.NONE
         self._refresh()
 
     def show_time(self, seconds: tuple[float, float] | None) -> None:
@@ -82,23 +79,29 @@ class ImportanceChoice(QWidget):
 
     def reset(self) -> None:
         """Another model: the user has chosen nothing for it, and no file of the last one fits."""
-        self._is_own_choice = False
+        self._own = Origin.NONE
         self._paths.pop(Origin.FILE, None)
 
     def choose(self, origin: Origin, path: str = "") -> None:
         """Take a matrix from `origin`, as the user does; `path` is of the text or the file."""
-        self._is_own_choice = True
-        self._last = origin
+        self._own = origin
         if path:
             self._paths[origin] = path
         self._refresh()
         self.changed.emit()
 
+    @property
+    def used(self) -> Origin:
+        """What the user has chosen, where that is possible; else only where it is needed."""
+        if self._own is not Origin.NONE:
+            return self._own
+        return Origin.SHIPPED if self._in_need() else Origin.NONE
+
     def importance_for(self, choice: FormatChoice) -> str:
         """What the recipe of a format says; see `Recipe.importance`."""
         if not (choice.importance_helps or choice.needs_importance):
             return ""
-        match self._last:
+        match self.used:
             case Origin.NONE:
                 return ""
             case Origin.FILE:
@@ -108,7 +111,7 @@ class ImportanceChoice(QWidget):
     @property
     def calibration(self) -> str:
         """Path of the text that it is computed from; "" for the one that is shipped."""
-        return self._paths[Origin.OWN_TEXT] if self._last is Origin.OWN_TEXT else ""
+        return self._paths[Origin.OWN_TEXT] if self.used is Origin.OWN_TEXT else ""
 
     def _in_need(self) -> list[FormatChoice]:
         return [choice for choice in self._choices if choice.needs_importance]
@@ -138,8 +141,8 @@ class ImportanceChoice(QWidget):
         rows = self.origin.model()
         assert isinstance(rows, QStandardItemModel)
         rows.item(Origin.NONE).setEnabled(not in_need)
-        self.origin.setCurrentIndex(self._last)
-        path = self._paths.get(self._last, "")
+        self.origin.setCurrentIndex(self.used)
+        path = self._paths.get(self.used, "")
         self._path.setText(Path(path).name if path else "")
         self._path.setVisible(bool(path))
         self.sentence.setText(self._text())
@@ -154,13 +157,13 @@ class ImportanceChoice(QWidget):
         in_need = self._in_need()
         if in_need:
             parts.append(self.tr("{} cannot do without.").format(_names(in_need)))
-        elif self._last is Origin.NONE:
+        elif self.used is Origin.NONE:
             few = [choice for choice in self._helped() if choice.bits_per_weight < _FEW_BITS]
             if few:
                 parts.append(self.tr("{} would be clearly better with one.").format(_names(few)))
             else:
                 parts.append(self.tr("With this many bits it changes little."))
-        if self._last in {Origin.SHIPPED, Origin.OWN_TEXT}:
+        if self.used in {Origin.SHIPPED, Origin.OWN_TEXT}:
             parts.append(self._time())
         return " ".join(parts)
 
