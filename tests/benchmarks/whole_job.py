@@ -67,7 +67,7 @@ def run(folder: Path, preset: str) -> None:
     """The whole job: plan, quantize, make durable, read back and check."""
     source, target = str(folder / "model"), str(folder / f"{preset}.gguf")
     job = Job("b", source, (Output(target, Recipe(preset)),), evaluate=False, overwrite=True)
-    (folder / "written.json").unlink(missing_ok=True)
+    (folder / "written-0.json").unlink(missing_ok=True)
     for _ in convert(job, folder):
         pass
 

@@ -43,7 +43,7 @@ def test_that_progress_goes_from_the_download_to_the_end_without_a_step_back(job
 def test_that_a_model_that_is_here_is_not_downloaded_again(hub, job, tmp_path):
     list(convert(job, jobs_folder() / job.id))
     Path(job.target).unlink()
-    (jobs_folder() / job.id / "written.json").unlink()
+    (jobs_folder() / job.id / "written-0.json").unlink()
     hub.seen.clear()
     events = list(convert(job, jobs_folder() / job.id))
     assert hub.seen == []
@@ -56,7 +56,8 @@ def test_that_a_gguf_file_of_the_hub_becomes_a_smaller_one(hub, job, tmp_path):
     body = (tmp_path / "m-F16.gguf").read_bytes()
     hub.repos["org/g"] = Repo("org/g", {"m-F16.gguf": body, "m-Q2_K.gguf": b"GGUF"})
     list(convert(replace(job, source="org/g"), jobs_folder() / job.id))
-    direct = replace(job, source=str(tmp_path / "m-F16.gguf"), target=str(tmp_path / "direct.gguf"))
+    outputs = (Output(str(tmp_path / "direct.gguf"), job.recipe),)
+    direct = replace(job, source=str(tmp_path / "m-F16.gguf"), outputs=outputs)
     (tmp_path / "report").mkdir()
     list(convert(direct, tmp_path / "report"))
     assert Path(job.target).read_bytes() == Path(direct.target).read_bytes()

@@ -118,7 +118,7 @@ def test_that_fifty_killed_windows_lose_nothing(job, golden):
             assert Path(job.target).read_bytes() == golden
         if found.state is not State.RUNNING:  # it got to its end before the kill
             Path(job.target).unlink()
-            (store.folder(job.id) / "written.json").unlink()
+            (store.folder(job.id) / "written-0.json").unlink()
             store.requeue(found)
     run_to_the_end(job, golden)
     assert interrupted > 10

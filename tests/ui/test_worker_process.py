@@ -1,7 +1,7 @@
 import pytest
 from fake_jobs import make_job, program
 
-from app.core.events import Cancelled, Failed, Finished, Note, Progress, Started
+from app.core.events import Cancelled, Failed, Finished, Note, Progress, ResultDone, Started
 from app.core.places import jobs_folder
 from app.ui import worker_process
 from app.ui.worker_process import WorkerProcess
@@ -28,7 +28,7 @@ def gone(qtbot, worker):
 def test_that_stray_output_is_not_taken_for_a_message(run, qtbot, caplog):
     worker, seen = run("succeed")
     gone(qtbot, worker)
-    assert [type(event) for event in seen] == [Started, Progress, Note, Finished]
+    assert [type(event) for event in seen] == [Started, Progress, Note, ResultDone, Finished]
     assert "not a message" in caplog.text
 
 
