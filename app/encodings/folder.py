@@ -11,7 +11,7 @@ from app.encodings.base import Encoding
 if TYPE_CHECKING:
     from torch import Tensor
 
-SLICE = 2**22
+SLICE = 2**20
 """Weights at a time: temporaries take a few times as many floats."""
 
 #: What float types are called at the end of an encoding's name.

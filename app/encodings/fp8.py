@@ -106,12 +106,14 @@ class _Float8(FolderEncoding):
 
         rows, columns = self.block(tuple(weight.shape))
         found = []
-        for band in torch.split(weight, rows):
-            low, high = torch.aminmax(band, dim=0)
-            top = torch.maximum(-low, high)  # of each column
-            padded = torch.nn.functional.pad(top, (0, -len(top) % columns))
-            found.append(padded.view(-1, columns).amax(1))
-        return torch.stack(found)
+        for some in in_slices(weight, rows):
+            part = weight[some]
+            ragged = (0, -part.shape[1] % columns, 0, -part.shape[0] % rows)
+            whole = torch.nn.functional.pad(part, ragged) if any(ragged) else part
+            # (blocks down, rows, blocks across, columns)
+            blocks = whole.reshape(len(whole) // rows, rows, -1, columns)
+            found.append(torch.maximum(-blocks.amin((1, 3)), blocks.amax((1, 3))))
+        return torch.cat(found)
 
     def _spread(self, step: Tensor, shape: tuple[int, ...], some: slice) -> Tensor:
         """The scales of some rows, (rows, in) or (rows, 1)."""
