@@ -107,6 +107,31 @@ def test_that_it_beats_rounding_on_inputs_it_has_not_seen(name, seen):
     assert error < 0.9 * weighed
 
 
+def odd_weights():
+    """Weights that leave little to gain, or whose grids have to be clipped."""
+    normal = weights(8, 256)
+    spiked = normal.clone()
+    spiked[:, 5::64] *= 40
+    return {
+        "spiked": spiked,
+        "off center": normal + 0.1,
+        "one sided": normal.abs(),
+        "on a grid": (normal * 200).round() / 200,
+        "sparse": normal * (normal.abs() > 0.03),
+        "two values": 0.02 * normal.sign(),
+    }
+
+
+@pytest.mark.parametrize("kind", odd_weights())
+@pytest.mark.parametrize("name", [*BLOCK_GRIDS, *AFFINE[2:]])
+def test_that_it_is_never_worse_than_rounding(name, kind, seen):
+    told, _ = seen
+    weight, known = odd_weights()[kind].repeat(8, 1), statistics_of(told)
+    error = output_error(weight, decoded(Gptq(), name, weight, known), told)
+    weighed = output_error(weight, decoded(Nearest(), name, weight, known), told)
+    assert error <= 1.01 * weighed + 1e-9
+
+
 @pytest.mark.parametrize("name", BLOCK_GRIDS)
 def test_that_only_codes_change_on_grids_that_were_found_beforehand(name, seen):
     told, _ = seen
@@ -192,3 +217,12 @@ def test_that_a_stack_of_matrices_keeps_its_shape(seen):
     stacked = Gptq().quantize(weight.view(3, 4, 256), encoding, known)["blocks"]
     assert stacked.shape == (3, 4, 256 // 32 * encoding.block_bytes)
     assert stacked.view(12, -1).equal(Gptq().quantize(weight, encoding, known)["blocks"])
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_that_either_way_of_finding_grids_beats_rounding(refit, seen):
+    told, judge = seen
+    weight, known = weights(300, 256), statistics_of(told)  # more rows than are judged
+    error = output_error(weight, decoded(Gptq(refit=refit), "Q5_0", weight, known), judge)
+    weighed = output_error(weight, decoded(Nearest(), "Q5_0", weight, known), judge)
+    assert error < 0.7 * weighed
