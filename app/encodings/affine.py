@@ -182,16 +182,20 @@ class Affine(FolderEncoding):
 
         shape = tuple(weight.shape)
         grouped = weight.reshape(shape[0], -1, self.columns_a_group(shape))  # (rows, groups, group)
-        counts = 1.0 if importance is None else importance.view(grouped.shape[1:])
+        counts = None if importance is None else importance.view(grouped.shape[1:])
         low, high = torch.aminmax(grouped, dim=-1, keepdim=True)
-        best = self._span(low, high, clips[0])
+        best = first, _ = self._span(low, high, clips[0])
         if len(clips) == 1:
             return best[0].squeeze(-1), best[1].squeeze(-1)
         least = torch.full_like(low, torch.inf)
         for clip in clips:
             scale, zero = self._span(low, high, clip)
-            missed = self._values(self._codes(grouped, scale, zero), scale, zero).sub_(grouped)
-            error = (missed.square_() * counts).sum(-1, keepdim=True)
+            place = self._places(grouped, scale, zero)
+            missed = place.round().clamp_(0, 2**self.bits - 1).sub_(place).square_()
+            if counts is not None:
+                missed *= counts
+            # In squares of the first scale: those of small weights are too small for float32.
+            error = missed.sum(-1, keepdim=True) * (scale / first).square()
             better = error < least
             least = torch.where(better, error, least)
             best = torch.where(better, scale, best[0]), torch.where(better, zero, best[1])
@@ -218,8 +222,12 @@ class Affine(FolderEncoding):
         magnitude = scale.abs().clamp(min=_LEAST_SCALE[self.scales])
         return magnitude.copysign(scale).to(torch_dtype(self.scales)).to(torch.float32)
 
+    def _places(self, grouped: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        """Real numbers in place of codes; `scale` and `zero` are (rows, groups, 1)."""
+        return (grouped / scale).add_(zero)
+
     def _codes(self, grouped: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        """The nearest codes, float32; `scale` and `zero` are (rows, groups, 1)."""
+        """The nearest codes, float32. A weight between two takes the one that is even from zero."""
         return (grouped / scale).round_().add_(zero).clamp_(0, 2**self.bits - 1)
 
     def _values(self, codes: Tensor, scale: Tensor, zero: Tensor) -> Tensor:

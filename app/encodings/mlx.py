@@ -96,10 +96,14 @@ class Mlx(Affine):
         return scale, -bias / scale
 
     @override
-    def _codes(self, grouped: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    def _places(self, grouped: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
         # The bias is subtracted first: far from 0, a zero point is too large for what is behind its
         # point.
-        return (grouped + zero * scale).div_(scale).round_().clamp_(0, 2**self.bits - 1)
+        return (grouped + zero * scale).div_(scale)
+
+    @override
+    def _codes(self, grouped: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        return self._places(grouped, scale, zero).round_().clamp_(0, 2**self.bits - 1)
 
     @override
     def _values(self, codes: Tensor, scale: Tensor, zero: Tensor) -> Tensor:

@@ -76,6 +76,15 @@ def test_that_searching_lessens_the_error(encoding: Affine) -> None:
         assert searched == plain
 
 
+def test_that_small_weights_are_searched_as_well_as_others() -> None:
+    encoding = FOLDER_ENCODINGS["packed-4bit-g32-asym"]
+    assert isinstance(encoding, Affine)
+    small = WEIGHT * 2.0**-90  # whose squares are 0
+    (scale, zero), (there, same) = (encoding.grid(weight) for weight in (WEIGHT, small))
+    assert there.equal(scale * 2.0**-90)
+    assert same.equal(zero)
+
+
 @affine
 def test_that_important_columns_are_nearer(encoding: Affine) -> None:
     importance = torch.where(torch.arange(128) % 8 == 0, 100.0, 1.0)
