@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from checkpoints import write_llama
 from app.core.job import Job, Output
 from app.core.recipe import Recipe
 from app.worker.convert import convert
+from app.worker.work import available_threads
 
 KEPT = Path(__file__).with_suffix(".json")
 LAYER = 436e6
@@ -42,6 +44,8 @@ class Run:
 
     formats: tuple[str, ...]
     seconds: float
+    cpu_seconds: float
+    """Processor time of all threads; other programs disturb it less."""
     peak: int
     """Most bytes resident at any time, pages of the source's files included."""
     peak_own: int
@@ -50,7 +54,7 @@ class Run:
 
 def run(folder: Path, *formats: str) -> Run:
     """Make the formats in one job."""
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), _cpu_seconds()
     command = [sys.executable, __file__, "--work", str(folder), *formats]
     process = subprocess.Popen(command)
     peak = peak_own = 0
@@ -60,7 +64,8 @@ def run(folder: Path, *formats: str) -> Run:
         time.sleep(LOOK_SECONDS)
     if process.returncode:
         raise SystemExit(process.returncode)
-    found = Run(formats, time.perf_counter() - start, peak, peak_own)
+    seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
+    found = Run(formats, seconds, cpu_seconds, peak, peak_own)
     print(f"{'+'.join(formats):22} {found.seconds:6.1f} s  {peak / 1e6:,.0f} MB", flush=True)
     return found
 
@@ -74,6 +79,12 @@ def work(folder: Path, formats: list[str]) -> None:
             pass
     for output in outputs:
         Path(output.target).unlink()
+
+
+def _cpu_seconds() -> float:
+    """Of all processes that were started here and have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def _resident(pid: int, field: str) -> int:
@@ -103,9 +114,7 @@ def measure(folder: Path, gigabytes: float) -> dict[str, object]:
     together = run(folder, *THREE)
     return {
         "bytes": nbytes,
-        "processors": os.process_cpu_count()
-        if hasattr(os, "process_cpu_count")
-        else os.cpu_count(),
+        "threads": available_threads(),
         "cold": asdict(cold),
         "warm": asdict(warm),
         "single": [asdict(one) for one in single],

@@ -30,6 +30,7 @@ from app.evaluation.speed import WITH_KERNELS, Ggml, measure
 
 PAGE = ROOT / "docs" / "speed.md"
 KEPT = Path(__file__).with_suffix(".json")
+JOBS = KEPT.with_name("large_job.json")
 
 LATTICES = dict.fromkeys(("IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"), 2.0)
 PLAIN = LATTICES | dict.fromkeys(("Q2_K", "Q4_K", "Q5_K", "IQ4_NL", "IQ4_XS"), 3.0)
@@ -65,13 +66,27 @@ errors count by importances of four kinds, which ggml is given, too.
 
 {errors}
 
-## Targets
+{jobs}## Targets
 
 At least three times as fast as ggml: Q2_K, Q4_K, Q5_K, IQ4_NL and IQ4_XS, and with importances also
 Q3_K and Q6_K. At least twice: IQ2 and IQ3. Nothing slower. Errors at most ggml's in the mean, and
 1.01 of them for any weights. Two threads at least 1.8 times as fast as one.
 
 {missed}
+"""
+
+JOBS_TEXT = """## Whole jobs
+
+{gigabytes:.1f} GB of random BF16 weights in layers of an 8 B model, on {threads} threads, each job
+in a process of its own with everything but the measuring (`tests/benchmarks/large_job.py`). What is
+not memory of its own are pages of the source's file, which the system may take back.
+
+{table}
+
+The first row read the source from the disk, the others from the system's cache: {waiting:.0%} of
+its time was spent waiting for it. Three formats in one job took {share:.0%} of the processor time
+of three jobs.
+
 """
 
 
@@ -143,6 +158,25 @@ def missed(kept: Mapping[str, Any], threads: int) -> Iterator[str]:
             yield f"{name}: {speed['scaling']:.2f} times as fast with two threads"
 
 
+def jobs(kept: Mapping[str, Any]) -> str:
+    """A section about whole jobs."""
+    runs = [kept["cold"], kept["warm"], *kept["single"], kept["together"]]
+    rows = [("formats", "seconds", "processor seconds", "peak memory", "of it its own")]
+    for run in runs:
+        megabytes = (f"{run[key] / 1e6:,.0f} MB" for key in ("peak", "peak_own"))
+        seconds = (f"{run[key]:,.0f}" for key in ("seconds", "cpu_seconds"))
+        rows.append((" + ".join(run["formats"]), *seconds, *megabytes))
+    rows[1] = (f"{rows[1][0]}, from the disk", *rows[1][1:])
+    alone = sum(run["cpu_seconds"] for run in kept["single"])
+    return JOBS_TEXT.format(
+        gigabytes=kept["bytes"] / 1e9,
+        threads=kept["threads"],
+        table=table(rows),
+        waiting=max(0.0, 1 - kept["warm"]["seconds"] / kept["cold"]["seconds"]),
+        share=kept["together"]["cpu_seconds"] / alone,
+    )
+
+
 def table(rows: list[tuple[str, ...]]) -> str:
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     return "\n".join((head, f"|---|{'---:|' * (len(rows[0]) - 1)}", *body))
@@ -156,6 +190,7 @@ def page(kept: Mapping[str, Any]) -> str:
         speeds=table(speed_rows(kept)),
         kinds=len(ORDINARY),
         errors=table(error_rows(kept)),
+        jobs=jobs(json.loads(JOBS.read_text(encoding="utf-8"))) if JOBS.exists() else "",
         missed="Missed:\n\n" + "\n".join(misses) if misses else "All are met.",
     )
 
