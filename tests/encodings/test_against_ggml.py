@@ -22,7 +22,7 @@ from app.encodings import ENCODINGS
 HALF_NOISE = 2**-10
 """Relative error that the rounding of two float16 steps causes by itself."""
 
-ORDINARY = ordinary()
+ORDINARY = ordinary(most=24)
 WEIRD = weird()
 WEIGHED = weighed(ORDINARY)
 
@@ -94,17 +94,24 @@ def compared(name, pairs, ggml, read_as_ggml):
     return ratios
 
 
+all_rows = pytest.mark.parametrize(
+    "rows", [ORDINARY, pytest.param(ordinary(), marks=pytest.mark.slow)], ids=["few", "all"]
+)
+
+
+@all_rows
 @pytest.mark.parametrize("name", SEARCHED_WITHOUT)
-def test_that_the_search_does_not_lose_to_ggml(name, ggml, read_as_ggml):
-    alike = {kind: (weight, None) for kind, weight in ORDINARY.items()}
+def test_that_the_search_does_not_lose_to_ggml(name, rows, ggml, read_as_ggml):
+    alike = {kind: (weight, None) for kind, weight in rows.items()}
     ratios = compared(name, alike, ggml, read_as_ggml)
     assert max(ratios.values()) <= 1.01, ratios
     assert mean(ratios.values()) <= 1, ratios
 
 
+@all_rows
 @pytest.mark.parametrize("name", SEARCHED_WITH)
-def test_that_the_search_with_importances_does_not_lose_to_ggml(name, ggml, read_as_ggml):
-    ratios = compared(name, WEIGHED, ggml, read_as_ggml)
+def test_that_the_search_with_importances_does_not_lose_to_ggml(name, rows, ggml, read_as_ggml):
+    ratios = compared(name, weighed(rows), ggml, read_as_ggml)
     assert max(ratios.values()) <= 1.01, ratios
     assert mean(ratios.values()) <= 1, ratios
 

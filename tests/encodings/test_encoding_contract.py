@@ -16,7 +16,7 @@ every = pytest.mark.parametrize("encoding", ENCODINGS.values(), ids=ENCODINGS)
 KERNELS = {name: enc for name, enc in ENCODINGS.items() if isinstance(enc, GgmlBlock)}
 with_kernels = pytest.mark.parametrize("encoding", KERNELS.values(), ids=KERNELS)
 
-ORDINARY = ordinary()
+ORDINARY = ordinary(most=20)
 ROWS = ORDINARY | weird()
 WEIGHED = weighed(ORDINARY)
 

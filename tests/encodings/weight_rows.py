@@ -12,8 +12,12 @@ from app.core.places import sample_model
 ROW = 1024
 
 
-def ordinary() -> dict[str, torch.Tensor]:
-    """Distributions that weights of models have, by name; (64, 1024) or a real tensor."""
+def ordinary(most: int = 256) -> dict[str, torch.Tensor]:
+    """Distributions that weights of models have, by name: (64, 1024), or 256 rows of real ones.
+
+    Args:
+        most: How many rows to have at most; fewer are faster, and as varied.
+    """
     some = torch.Generator().manual_seed(7)
     normal = torch.randn(64, ROW, generator=some)
     tails = torch.distributions.StudentT(3.0)
@@ -35,7 +39,7 @@ def ordinary() -> dict[str, torch.Tensor]:
     with safe_open(sample_model() / "model.safetensors", "pt") as file:
         for name in ("embed_tokens", "layers.0.mlp.up_proj", "layers.7.self_attn.o_proj"):
             rows[name] = file.get_tensor(f"model.{name}.weight").float()[:256]
-    return rows
+    return {name: weight[:most] for name, weight in rows.items()}
 
 
 def importances(columns: int = ROW) -> dict[str, torch.Tensor]:
