@@ -84,7 +84,7 @@ PRESETS = (
         "visible loss", group=SMALL, importance_helps=True,
     ),
     Preset(
-        "IQ3_M", "IQ3_S", "The best of the 3-bit kinds for its size.",
+        "IQ3_M", "IQ3_S", "With an importance matrix the best of the 3-bit kinds.",
         "visible loss", group=SMALL, featured=True, importance_helps=True,
     ),
     Preset(
@@ -96,24 +96,24 @@ PRESETS = (
         "clear loss", group=SMALL, importance_helps=True,
     ),
     Preset(
-        "IQ3_XS", "IQ3_S", "A little smaller than IQ3_S.",
-        "clear loss", group=TINY, importance_helps=True, needs_importance=True,
+        "IQ3_XS", "IQ3_S", "Smaller than Q3_K_M, and better with its matrix.",
+        "visible loss", group=TINY, importance_helps=True, needs_importance=True,
     ),
     Preset(
         "IQ3_XXS", "IQ3_XXS", "About 3 bits: large models on small cards.",
-        "clear loss", group=TINY, importance_helps=True, needs_importance=True,
+        "visible loss", group=TINY, importance_helps=True, needs_importance=True,
     ),
     Preset(
-        "Q2_K", "Q2_K", "The smallest kind that works without an importance matrix.",
-        "large loss", group=TINY, importance_helps=True,
+        "Q2_K", "Q2_K", "The smallest kind that needs no importance matrix; far better with one.",
+        "very large loss", group=TINY, importance_helps=True,
     ),
     Preset(
         "Q2_K_S", "Q2_K", "A little smaller than Q2_K.",
-        "large loss", group=TINY, importance_helps=True, needs_importance=True,
+        "clear loss", group=TINY, importance_helps=True, needs_importance=True,
     ),
     Preset(
-        "IQ2_M", "IQ2_S", "Under 3 bits, and better than Q2_K.",
-        "large loss", group=TINY, featured=True, importance_helps=True, needs_importance=True,
+        "IQ2_M", "IQ2_S", "Under 3 bits, and better than Q2_K is without a matrix.",
+        "clear loss", group=TINY, featured=True, importance_helps=True, needs_importance=True,
     ),
     Preset(
         "IQ2_S", "IQ2_XS", "A little smaller than IQ2_M.",
@@ -137,7 +137,7 @@ PRESETS = (
     ),
     Preset(
         "NVFP4", "NVFP4", "4-bit floats of NVIDIA's newest cards; others compute it slowly.",
-        "visible loss", group=EXPERIMENTS,
+        "small loss", group=EXPERIMENTS,
     ),
     Preset(
         "MXFP4_MOE", "MXFP4", "4-bit floats for mixtures of experts, 8 bits for the rest.",
