@@ -29,6 +29,17 @@ WEIGHED = weighed(ORDINARY)
 LIBGGUF = sorted({"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"} & ENCODINGS.keys())
 
 
+def searched(names):
+    """Types that are searched; ggml needs seconds to make its tables of some of them."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            pytest.param(name, marks=pytest.mark.slow) if name.startswith(("IQ1", "IQ2")) else name
+            for name in names
+        ],
+    )
+
+
 def encode(name, weight, importance=None):
     return ENCODINGS[name].encode(weight, importance)["blocks"]
 
@@ -100,7 +111,7 @@ all_rows = pytest.mark.parametrize(
 
 
 @all_rows
-@pytest.mark.parametrize("name", SEARCHED_WITHOUT)
+@searched(SEARCHED_WITHOUT)
 def test_that_the_search_does_not_lose_to_ggml(name, rows, ggml, read_as_ggml):
     alike = {kind: (weight, None) for kind, weight in rows.items()}
     ratios = compared(name, alike, ggml, read_as_ggml)
@@ -109,14 +120,14 @@ def test_that_the_search_does_not_lose_to_ggml(name, rows, ggml, read_as_ggml):
 
 
 @all_rows
-@pytest.mark.parametrize("name", SEARCHED_WITH)
+@searched(SEARCHED_WITH)
 def test_that_the_search_with_importances_does_not_lose_to_ggml(name, rows, ggml, read_as_ggml):
     ratios = compared(name, weighed(rows), ggml, read_as_ggml)
     assert max(ratios.values()) <= 1.01, ratios
     assert mean(ratios.values()) <= 1, ratios
 
 
-@pytest.mark.parametrize("name", SEARCHED_WITHOUT)
+@searched(SEARCHED_WITHOUT)
 @pytest.mark.parametrize("kind", WEIRD)
 def test_that_the_search_never_loses_badly(name, kind, ggml, read_as_ggml):
     weight = WEIRD[kind]
