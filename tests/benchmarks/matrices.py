@@ -26,7 +26,7 @@ from app.evaluation.tokenizer import open_tokenizer
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 
 PRESETS = ("Q4_K_M", "IQ3_XXS", "IQ2_XS")
-AT_ONCE = 8
+AT_ONCE = 4
 """Windows that llama.cpp reads in one process."""
 
 

@@ -38,6 +38,7 @@ PRESETS = {preset.name: preset for preset in FORMATS["gguf"].presets}
 SMOLLM2, SAMPLE = "SmolLM2-135M", "sample"
 TOKENS = 2048
 """Read by each model; half of them are scored."""
+EXPERTS = "MXFP4_MOE"
 PLAIN, WEIGHED = "plain", "with importance"
 
 HEAD = """# What the formats cost
@@ -59,8 +60,8 @@ importance matrix, computed by Nibble from 64 windows of its mixed text, which s
 the chapter. Where a row is missing, the format is of no use without a matrix, or a matrix changes
 nothing.
 
-Large models lose less: Q4_K_M costs a model of 8 billion weights about a fifth of what it costs
-SmolLM2. The order of the rows is what to take from here.
+A model of 135 million weights loses several times more than one of 8 billion. What to take from
+here is the order of the rows, and the steps between them.
 
 ## SmolLM2-135M-Instruct
 
@@ -85,9 +86,9 @@ strong weight decay, and bears rounding better than other models of its size.
 ## Our importance matrix and llama.cpp's
 
 llama-imatrix adds up the squares of what llama.cpp multiplies each weight with. The same was done
-with the real llama.cpp, over the same 64 windows of 512 tokens (`tests/benchmarks/matrices.py`).
-The two matrices differ by {apart:.2%} of a tensor's largest entry at most, and so do the files made
-with them:
+with the real llama.cpp, over the same 64 windows of 512 tokens (`tests/benchmarks/matrices.py`);
+the output layer, which llama-imatrix leaves out unless it is told otherwise, is in both. The two
+matrices differ by {apart:.2%} of a tensor's largest entry at most. The files made with them:
 
 | SmolLM2-135M | KL, our matrix | KL, llama.cpp's | difference | its standard error |
 |---|---:|---:|---:|---:|
@@ -166,13 +167,16 @@ def page(kept: Mapping[str, Any], tokens: int) -> str:
 
 
 def shipped(kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the application shows: by preset, what a person gets who chooses nothing else."""
+    """What the application shows: by preset, what a person gets who chooses nothing else.
+
+    Neither judge is a mixture of experts, so nothing is said of the format for these.
+    """
     presets: dict[str, Any] = {}
     for name, kinds in kept[SMOLLM2]["presets"].items():
         presets[name] = dict(kinds.get(PLAIN) or kinds[WEIGHED])
         if len(kinds) > 1:
             presets[name]["with_importance"] = kinds[WEIGHED]
-    in_order = {name: presets[name] for name in PRESETS if name in presets}
+    in_order = {name: presets[name] for name in PRESETS if name in presets and name != EXPERTS}
     return {"model": SMOLLM2, "presets": in_order}
 
 

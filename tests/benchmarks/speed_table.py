@@ -3,7 +3,8 @@
     python tests/benchmarks/speed_table.py [--only [TYPE ...]] [--threads N]
 
 What was measured is kept in tests/benchmarks/speed_table.json; with --only, just the types named
-are measured anew. Takes about ten minutes. Needs a quiet machine for the gain from threads.
+are measured anew, and without any name just the page is. Takes about ten minutes. Two threads can
+only be compared with one (--threads 2) while nothing else runs.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ on {machine}.
 
 Millions of weights a second on one thread, by its own processor time; "x" is how many times as fast
 as ggml that is, the median of the ratios of neighbouring runs. "Weighed" is with an importance
-matrix. "Threads" is how much sooner {threads} threads are done than one, in wall time.
+matrix. {about_threads}
 
 {speeds}
 
@@ -70,10 +71,14 @@ errors count by importances of four kinds, which ggml is given, too.
 
 At least three times as fast as ggml: Q2_K, Q4_K, Q5_K, IQ4_NL and IQ4_XS, and with importances also
 Q3_K and Q6_K. At least twice: IQ2 and IQ3. Nothing slower. Errors at most ggml's in the mean, and
-1.01 of them for any weights. Two threads at least 1.8 times as fast as one.
+1.01 of them for any kind of weights. Two threads at least 1.8 times as fast as one.
 
 {missed}
 """
+
+THREADS = '"Threads" is how much sooner {} threads are done than one, in wall time.'
+NO_THREADS = """How much sooner several threads are done was not measured, because other programs
+were running."""
 
 JOBS_TEXT = """## Whole jobs
 
@@ -111,13 +116,14 @@ def decoded(name: str, blocks: torch.Tensor) -> torch.Tensor:
 
 
 def speed_rows(kept: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    head = ("type", "plain", "ggml", "x", "weighed", "ggml", "x", "decodes", "threads")
-    rows = [head]
+    threads = kept["threads"] > 1
+    head = ("type", "plain", "ggml", "x", "weighed", "ggml", "x", "decodes")
+    rows = [(*head, "threads") if threads else head]
     for name in WITH_KERNELS:
         speed = kept[name]["speed"]
         paces = [cell for case in ("plain", "weighed") for cell in _pace(speed[case])]
-        scaling = f"{speed['scaling']:.2f}" if speed["scaling"] else ""
-        rows.append((name, *paces, _millions(speed["decode"]), scaling))
+        scaling = (f"{speed['scaling']:.2f}",) if threads else ()
+        rows.append((name, *paces, _millions(speed["decode"]), *scaling))
     return rows
 
 
@@ -154,7 +160,7 @@ def missed(kept: Mapping[str, Any], threads: int) -> Iterator[str]:
                 yield f"{name} {case}: error {ratios['mean']:.4f} of ggml's in the mean"
             if ratios and ratios["largest"] > LARGEST_ERROR:
                 yield f"{name} {case}: error {ratios['largest']:.4f} of ggml's for some weights"
-        if threads == 2 and speed["scaling"] and speed["scaling"] < SCALING:
+        if threads == 2 and speed["scaling"] < SCALING:
             yield f"{name}: {speed['scaling']:.2f} times as fast with two threads"
 
 
@@ -186,7 +192,7 @@ def page(kept: Mapping[str, Any]) -> str:
     misses = [f"* {line}" for line in missed(kept, kept["threads"])]
     return HEAD.format(
         machine=kept["machine"],
-        threads=kept["threads"],
+        about_threads=THREADS.format(kept["threads"]) if kept["threads"] > 1 else NO_THREADS,
         speeds=table(speed_rows(kept)),
         kinds=len(ORDINARY),
         errors=table(error_rows(kept)),
@@ -198,7 +204,7 @@ def page(kept: Mapping[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="*", metavar="TYPE", choices=WITH_KERNELS)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     names = WITH_KERNELS if args.only is None else args.only
     kept = {} if args.only is None else json.loads(KEPT.read_text(encoding="utf-8"))
