@@ -31,6 +31,8 @@ class LayerCheckpoint:
 
     path: Path
     seconds: float = _SECONDS
+    key: str = ""
+    """Of what it is the state, where the path does not tell."""
     _saved: float = field(default_factory=time.monotonic, init=False)
 
     def load(self, collector: Collector) -> tuple[int, Tensor, Collected] | None:
@@ -42,10 +44,13 @@ class LayerCheckpoint:
         try:
             with safe_open(self.path, "pt") as file:
                 facts = json.loads((file.metadata() or {})["facts"])
-                found = Collected(collector)
-                for number, (name, matrix, tokens) in enumerate(facts["statistics"]):
-                    found.add(name, matrix, Statistic(tokens, file.get_tensor(str(number))))
-                return facts["layers"], file.get_tensor("hidden"), found
+                if facts["key"] != self.key:
+                    return None
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found = Collected(collector)
+            for name, matrix, tokens, number in facts["statistics"]:
+                found.add(name, matrix, Statistic(tokens, tensors[str(number)]))
+            return facts["layers"], tensors["hidden"], found
         except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
 
@@ -57,13 +62,14 @@ class LayerCheckpoint:
         if time.monotonic() - self._saved < self.seconds:
             return
         statistics = [(name, *item) for name in found.names() for item in found.of(name)]
-        tensors = {str(number): known.value for number, (_, _, known) in enumerate(statistics)}
+        # Matrices with the same inputs share a value.
+        tensors = {str(id(known.value)): known.value for _, _, known in statistics}
         tensors["hidden"] = hidden
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if sum(tensor.nbytes for tensor in tensors.values()) + _KEPT_FREE > free_bytes(self.path):
             return
-        listed = [(name, matrix, known.tokens) for name, matrix, known in statistics]
-        facts = json.dumps({"layers": layers, "statistics": listed})
+        listed = [(name, i, known.tokens, id(known.value)) for name, i, known in statistics]
+        facts = json.dumps({"key": self.key, "layers": layers, "statistics": listed})
         unfinished = self.path.with_suffix(".new")
         try:
             save_file(tensors, unfinished, metadata={"facts": facts})

@@ -30,6 +30,10 @@ class Collector(ABC):
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         """The statistic of two sets of rows together, both float64 on the host."""
 
+    def absorb(self, total: Tensor, value: Tensor) -> Tensor:
+        """`merge`, where `total` may be overwritten and `value` is float32 on the host."""
+        return self.merge(total, value.double())
+
 
 class SumOfSquares(Collector):
     """The sum of x^2 in each column, (in,): how much an error in that column counts."""

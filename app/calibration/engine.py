@@ -8,7 +8,8 @@ there, and added up on the host in float64. The model is held one layer at a tim
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.calibration.checkpoint import LayerCheckpoint
@@ -51,47 +52,157 @@ def collect(
         Unsupported: The model cannot be run layer by layer.
         BadModelFile: Weights are missing, do not fit the config, or give no numbers.
     """
-    skeleton = Skeleton(source.config, max_layers=len(source.names))
-    if int(windows.max()) >= skeleton.vocabulary:
-        raise Unsupported(
-            "The model's tokenizer has more words than the model itself.",
-            "The files may belong to different models. Download the model again.",
-        )
-    stream = Stream(skeleton, source, windows, place)
-    total = (skeleton.layers + 1) * len(windows)
-    first, found = _resumed(checkpoint, collector, stream)
+    passing = Pass(source, windows, collector, place)
+    total = (passing.layers + 1) * len(windows)
+    kept = checkpoint.load(collector) if checkpoint else None
+    first, found = 0, Collected(collector)
+    if kept is not None and passing.resume(kept[1]):
+        first, found = kept[0], kept[2]
     done = first * len(windows)
-    for index in range(first, skeleton.layers):
-        observer = _Observer(collector)
-        for count in stream.advance(index, observer):
-            done += count
-            yield Step(done, total, f"layer {index + 1} of {skeleton.layers}")
-        _check_finite(stream.hidden, index)
-        found.merge(_stored(skeleton, source, observer.kept, skeleton.layer_prefix(index)))
-        if checkpoint:
-            checkpoint.save(index + 1, stream.hidden, found)
-    with closing(_head(skeleton, source, stream.hidden, collector, place)) as rest:
-        head = Collected(collector)
-        for count, statistic in rest:
-            done += count
-            head.add(skeleton.head, 0, statistic)
-            yield Step(done, total, "output")
-    found.merge(_stored(skeleton, source, head))
+    for index in range(first, passing.layers + 1):
+        last = index == passing.layers
+        item = "output" if last else f"layer {index + 1} of {passing.layers}"
+        steps = passing.head() if last else passing.layer(index)
+        while True:
+            try:
+                done += next(steps)
+            except StopIteration as end:
+                found.merge(end.value)
+                break
+            yield Step(done, total, item)
+        if checkpoint and not last:
+            checkpoint.save(index + 1, passing.hidden, found)
     return found
 
 
-def _resumed(
-    checkpoint: LayerCheckpoint | None, collector: Collector, stream: Stream
-) -> tuple[int, Collected]:
-    """Put `stream` where an earlier run was cut off; layers that are done, and what they gave."""
-    kept = checkpoint.load(collector) if checkpoint else None
-    if kept is None:
-        return 0, Collected(collector)
-    layers, hidden, found = kept
-    if hidden.shape != stream.hidden.shape or hidden.dtype != stream.hidden.dtype:
-        return 0, Collected(collector)
-    stream.hidden = hidden
-    return layers, found
+class Pass:
+    """A text on its way through a model, and what is seen of one layer after the other.
+
+    Args:
+        source: The model's weights.
+        windows: Token ids, (windows, length), int64, on the host.
+        collector: What to keep of what is seen.
+        place: Where to compute.
+
+    Raises:
+        Unsupported: The model cannot be run layer by layer.
+        BadModelFile: Weights are missing or do not fit the config.
+    """
+
+    def __init__(
+        self, source: WeightSource, windows: Tensor, collector: Collector, place: Place
+    ) -> None:
+        self._source, self._collector, self._place = source, collector, place
+        self._skeleton = Skeleton(source.config, max_layers=len(source.names))
+        if int(windows.max()) >= self._skeleton.vocabulary:
+            raise Unsupported(
+                "The model's tokenizer has more words than the model itself.",
+                "The files may belong to different models. Download the model again.",
+            )
+        self._stream = Stream(self._skeleton, source, windows, place)
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return self._skeleton.layers
+
+    @property
+    def hidden(self) -> Tensor:
+        """The hidden states in front of the next layer, (windows, length, hidden size)."""
+        return self._stream.hidden
+
+    def resume(self, hidden: Tensor) -> bool:
+        """Go on with what `hidden` was in an earlier run; False if that cannot be."""
+        known = self._stream.hidden
+        if hidden.shape != known.shape or hidden.dtype != known.dtype:
+            return False
+        self._stream.hidden = hidden
+        return True
+
+    def names(self, index: int) -> frozenset[str]:
+        """The tensors of the source that a layer is made of."""
+        return self._skeleton.layer_names(index, self._source)
+
+    def layer(self, index: int, *, stay: bool = False) -> Generator[int, None, Collected]:
+        """Collect what the matrices of one layer are multiplied with.
+
+        Args:
+            index: The layer.
+            stay: Whether `hidden` stays in front of the layer.
+
+        Yields:
+            How many windows were dealt with.
+
+        Returns:
+            Statistics as in `collect`. Matrices with the same inputs share one object.
+        """
+        observer = _Observer(self._collector)
+        move = self._stream.look if stay else self._stream.advance
+        yield from move(index, observer)
+        if not stay:
+            self._check_finite(index)
+        return self._stored(observer.kept(), self._skeleton.layer_prefix(index))
+
+    def advance(self, index: int, source: WeightSource | None = None) -> Generator[int]:
+        """Move `hidden` behind a layer, computed with other weights of the same model.
+
+        Yields:
+            How many windows were dealt with.
+        """
+        yield from self._stream.advance(index, None, source)
+        self._check_finite(index)
+
+    def head(self) -> Generator[int, None, Collected]:
+        """Collect what the output matrix is multiplied with, behind the last layer.
+
+        It is not multiplied. See `layer`.
+        """
+        lent = Lent(self._skeleton.norm_weights(self._source), self._place)
+        hidden, place = self.hidden, self._place
+
+        def compute(start: int, _stop: int) -> Statistic:
+            rows = self._skeleton.head_inputs(lent.placed(), moved(hidden[start], place.device))
+            return Statistic(len(rows), self._collector.measure(rows.float()).cpu().double())
+
+        found = Collected(self._collector)
+        for start, stop, statistic in in_slices(len(hidden), 1, place, compute):
+            found.add(self._skeleton.head, 0, statistic)
+            yield stop - start
+        return self._stored(found)
+
+    def _stored(self, found: Collected, prefix: str = "") -> Collected:
+        """The same statistics under the names that the parameters' tensors have in the source."""
+        named = Collected(found.collector)
+        for name in found.names():
+            origin = self._skeleton.origin(self._source, prefix + name)
+            statistics = dict(found.of(name))
+            for stored in origin.names if origin else ():
+                if stored in named:
+                    continue  # one tensor of the file became several parameters, of equal inputs
+                of_file = origin.matrix_of(stored) if origin else None
+                for matrix, statistic in statistics.items():
+                    if of_file is None or of_file == matrix:
+                        named.add(stored, matrix if of_file is None else 0, statistic)
+        return named
+
+    def _check_finite(self, layer: int) -> None:
+        if not self.hidden.isfinite().all():
+            raise BadModelFile(
+                "The model computes values that are not numbers.",
+                "Its files are probably damaged. Download the model again.",
+                f"after layer {layer}",
+            )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Inputs of some matrices in one slice of windows."""
+
+    tokens: int
+    value: Tensor
+    """As the collector measured them."""
+    matrices: list[tuple[str, int]] = field(default_factory=list)
+    """Names, and places in them, of the matrices that were given these inputs."""
 
 
 class _Observer:
@@ -99,9 +210,9 @@ class _Observer:
 
     def __init__(self, collector: Collector) -> None:
         self._collector = collector
-        self._seen: list[tuple[str, int, int, Tensor]] = []
-        self._last: tuple[Tensor, Tensor] | None = None
-        self.kept = Collected(collector)
+        self._seen: list[_Seen] = []
+        self._last: Tensor | None = None
+        self._totals: dict[tuple[tuple[str, int], ...], Statistic] = {}
 
     @contextmanager
     def watch(self, layer: int, weights: Weights) -> Iterator[None]:  # noqa: ARG002
@@ -115,65 +226,35 @@ class _Observer:
 
     def keep(self) -> None:
         """See `layerwise.Observer`."""
-        for name, matrix, tokens, value in self._seen:
-            self.kept.add(name, matrix, Statistic(tokens, value.cpu().double()))
+        for seen in self._seen:
+            matrices, value = tuple(seen.matrices), seen.value.cpu()
+            known = self._totals.get(matrices)
+            if known is None:
+                self._totals[matrices] = Statistic(seen.tokens, value.double())
+            else:
+                total = self._collector.absorb(known.value, value)
+                self._totals[matrices] = Statistic(known.tokens + seen.tokens, total)
         self._seen.clear()
 
-    def _note(self, name: str, matrix: int, rows: Tensor) -> None:
-        if len(rows):
-            self._seen.append((name, matrix, len(rows), self._measured(rows)))
+    def kept(self) -> Collected:
+        """Everything; matrices that were given the same inputs throughout share their object."""
+        found = Collected(self._collector)
+        for matrices, statistic in self._totals.items():
+            for name, matrix in matrices:
+                found.add(name, matrix, statistic)
+        return found
 
-    def _measured(self, rows: Tensor) -> Tensor:
-        """The statistic of `rows`; of the same ones (queries, keys and values) only once."""
-        if self._last is not None and _is_same(self._last[0], rows):
-            return self._last[1]
-        value = self._collector.measure(rows.float())
-        self._last = rows, value
-        return value
+    def _note(self, name: str, matrix: int, rows: Tensor) -> None:
+        if not len(rows):
+            return
+        if self._last is None or not _is_same(self._last, rows):
+            value = self._collector.measure(rows.float())
+            self._seen.append(_Seen(len(rows), value))
+            self._last = rows
+        self._seen[-1].matrices.append((name, matrix))
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:
     """Whether two tensors, both alive, are the same numbers in memory, unchanged."""
     same_place = one.data_ptr() == other.data_ptr() and one._version == other._version
     return same_place and one.shape == other.shape and one.stride() == other.stride()
-
-
-def _head(
-    skeleton: Skeleton, source: WeightSource, hidden: Tensor, collector: Collector, place: Place
-) -> Generator[tuple[int, Statistic]]:
-    """What the output matrix is multiplied with, without multiplying; with windows dealt with."""
-    lent = Lent(skeleton.norm_weights(source), place)
-
-    def compute(start: int, _stop: int) -> Statistic:
-        rows = skeleton.head_inputs(lent.placed(), moved(hidden[start], place.device))
-        return Statistic(len(rows), collector.measure(rows.float()).cpu().double())
-
-    for start, stop, statistic in in_slices(len(hidden), 1, place, compute):
-        yield stop - start, statistic
-
-
-def _stored(
-    skeleton: Skeleton, source: WeightSource, found: Collected, prefix: str = ""
-) -> Collected:
-    """The same statistics under the names that the parameters' tensors have in `source`."""
-    named = Collected(found.collector)
-    for name in found.names():
-        origin = skeleton.origin(source, prefix + name)
-        statistics = dict(found.of(name))
-        for stored in origin.names if origin else ():
-            if stored in named:
-                continue  # one tensor of the file became several parameters, with the same inputs
-            of_file = origin.matrix_of(stored) if origin else None
-            for matrix, statistic in statistics.items():
-                if of_file is None or of_file == matrix:
-                    named.add(stored, matrix if of_file is None else 0, statistic)
-    return named
-
-
-def _check_finite(hidden: Tensor, layer: int) -> None:
-    if not hidden.isfinite().all():
-        raise BadModelFile(
-            "The model computes values that are not numbers.",
-            "Its files are probably damaged. Download the model again.",
-            f"after layer {layer}",
-        )

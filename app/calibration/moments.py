@@ -32,6 +32,10 @@ class SecondMoment(Collector):
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         return one + other
 
+    @override
+    def absorb(self, total: Tensor, value: Tensor) -> Tensor:
+        return total.add_(value)  # the matrix may take gigabytes
+
 
 class AbsMax(Collector):
     """The largest |x| of each column, (in,)."""
@@ -107,30 +111,31 @@ class Gather(Collector):
 
     @override
     def measure(self, rows: Tensor) -> Tensor:
-        import torch
-
-        values = [collector.measure(rows) for _, collector in self._parts()]
-        return torch.cat([value.view(-1, rows.shape[-1]) for value in values])
+        return _stacked([collector.measure(rows) for _, collector in self._parts()])
 
     @override
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
-        import torch
-
         ones, others = self._split(one), self._split(other)
-        values = [
-            collector.merge(ones[name], others[name]).view(-1, one.shape[-1])
-            for name, collector in self._parts()
-        ]
-        return torch.cat(values)
+        return _stacked([kind.merge(ones[name], others[name]) for name, kind in self._parts()])
+
+    @override
+    def absorb(self, total: Tensor, value: Tensor) -> Tensor:
+        totals, values = self._split(total), self._split(value)
+        return _stacked([kind.absorb(totals[name], values[name]) for name, kind in self._parts()])
 
     def statistics(self, found: Statistic) -> Statistics:
         """What was gathered of one matrix, float32 on the host, as methods take it."""
-        values = self._split(found.value)
+        import torch
+
+        values = {
+            name: value.to(torch.float32, copy=True)
+            for name, value in self._split(found.value).items()
+        }
         for name in values.keys() & {"importance", "second_moment", "mean_abs"}:
-            values[name] = values[name] / found.tokens
+            values[name] /= found.tokens
         if "second_moment" in values:
             values["importance"] = values["second_moment"].diagonal()
-        return Statistics(**{name: value.float() for name, value in values.items()})
+        return Statistics(**values)
 
     def _parts(self) -> list[tuple[str, Collector]]:
         return [(name, kind) for name, kind in self._kinds() if name in self.needs]
@@ -151,3 +156,11 @@ class Gather(Collector):
             parts[name] = value[first : first + rows] if rows else value[first]
             first += rows or 1
         return parts
+
+
+def _stacked(values: list[Tensor]) -> Tensor:
+    """Vectors and matrices as rows of one matrix; one alone is not copied."""
+    import torch
+
+    rows = [value.view(-1, value.shape[-1]) for value in values]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)

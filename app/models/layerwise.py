@@ -161,15 +161,35 @@ class Stream:
         self._place = place
         self.hidden, self._inputs, self._one_by_one = _embed(skeleton, source, windows)
 
-    def advance(self, index: int, observer: Observer | None = None) -> Iterator[int]:
+    def advance(
+        self, index: int, observer: Observer | None = None, source: WeightSource | None = None
+    ) -> Iterator[int]:
         """Replace `hidden`, (windows, length, hidden size), by the output of one layer.
+
+        Args:
+            index: The layer.
+            observer: Sees what it computes.
+            source: Other weights of the same model; None: those that the stream was made with.
 
         Yields:
             How many windows were dealt with.
         """
+        for start, stop, output in self._run(index, observer, source or self._source):
+            self.hidden[start:stop] = output
+            yield stop - start
+
+    def look(self, index: int, observer: Observer) -> Iterator[int]:
+        """Show one layer at work to `observer`; `hidden` stays as it is. See `advance`."""
+        for start, stop, _ in self._run(index, observer, self._source):
+            yield stop - start
+
+    def _run(
+        self, index: int, observer: Observer | None, source: WeightSource
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """Windows from, to, and what the layer makes of their hidden states, on the host."""
         watched = observer or _Nobody()
         place, inputs = self._place, self._inputs[index]
-        lent = Lent(self._skeleton.layer_weights(index, self._source), place)
+        lent = Lent(self._skeleton.layer_weights(index, source), place)
 
         def compute(start: int, stop: int) -> Tensor:
             weights = lent.placed()
@@ -180,8 +200,7 @@ class Stream:
 
         for start, stop, output in in_slices(len(self.hidden), self._at_once(), place, compute):
             watched.keep()
-            self.hidden[start:stop] = output
-            yield stop - start
+            yield start, stop, output
 
     def _at_once(self) -> int:
         """Windows that go through a layer together."""

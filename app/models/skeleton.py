@@ -135,6 +135,13 @@ class Skeleton:
         weights = {name.removeprefix(prefix): tensor for name, tensor in taken.items()}
         return dict(self._layers[index].named_buffers()) | weights
 
+    def layer_names(self, index: int, source: WeightSource) -> frozenset[str]:
+        """The tensors of `source` that one decoder layer is made of."""
+        prefix = self.layer_prefix(index)
+        own = (name for name in self._stored if name.startswith(prefix))
+        origins = filter(None, (self.origin(source, name) for name in own))
+        return frozenset(name for origin in origins for name in origin.names)
+
     def layer_prefix(self, index: int) -> str:
         """What the names of a layer's parameters begin with."""
         return f"{self._layers_name}.{index}."
