@@ -24,6 +24,8 @@ from app.core.events import (
 )
 from app.core.recipe import Recipe
 
+_LATER = ("samples", "length", "seed")
+"""Fields that requests of earlier versions do not have."""
 _REQUEST = (
     "id",
     "source",
@@ -80,12 +82,18 @@ class Job:
     overwrite: bool = False
     """Whether an existing target may be replaced."""
     calibration: str = ""
-    """Path of the text or chats that importances are computed from, where a recipe wants them
-    computed; "" for the text that comes with the program."""
+    """Path of the text or chats that the model is shown, where a recipe wants to see it at work;
+    "" for the text that comes with the program."""
     adapters: tuple[tuple[str, float], ...] = ()
     """Paths of LoRA adapters to merge into the source first, each with its scale."""
     origin: str = "window"
     """Who runs it: "window" or "command"."""
+    samples: int = 0
+    """Windows of the calibration text, at most; 0 for the usual number."""
+    length: int = 0
+    """Tokens of each; 0 for the usual number."""
+    seed: int = 0
+    """Which windows of a longer text; 0 for the first ones."""
     state: State = State.QUEUED
     pid: int = 0
     """Process that runs it, or ran it last."""
@@ -142,7 +150,7 @@ class Job:
 
     def request(self) -> str:
         """The line that starts a worker on this job."""
-        fields = {key: getattr(self, key) for key in _REQUEST}
+        fields = {key: getattr(self, key) for key in _REQUEST + _LATER}
         outputs = [{"target": o.target, "recipe": o.recipe.to_json()} for o in self.outputs]
         everything = {**fields, "adapters": self.adapters, "outputs": outputs}
         return json.dumps(everything, ensure_ascii=False)
@@ -162,6 +170,7 @@ class Job:
             )
             adapters = tuple((path, scale) for path, scale in fields["adapters"])
             plain = {key: fields[key] for key in _REQUEST}
+            plain |= {key: fields[key] for key in _LATER if key in fields}
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"not a job request: {line!r}") from error
         if not outputs:

@@ -21,7 +21,9 @@ class Recipe:
     preset: str
     """Name of a preset, unique over all formats: "Q4_K_M"."""
     method: str = "nearest"
-    """Name of the method that chooses the stored numbers."""
+    """Name of the method that chooses the stored numbers, or two joined with "+"."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Options of the method that are not as usual, each as ("damping", "0.05")."""
     pure: bool = False
     """Whether every weight matrix gets the preset's base encoding, without exceptions."""
     overrides: tuple[tuple[str, str], ...] = ()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from app.core.discover import discover
-from app.methods.base import Method
+from app.methods.base import Method, Smoothing
 
 METHODS = discover(__name__, Method)
-"""Every method's class by its name."""
+"""Every way of rounding, its class by its name."""
+
+SMOOTHINGS = discover(__name__, Smoothing)
+"""Every way of making weights easier to round, its class by its name."""

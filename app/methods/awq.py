@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from app.encodings.base import Encoding
 from app.methods.base import Smoothing, Statistics
+from app.methods.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,10 +32,11 @@ class Awq(Smoothing):
 
     name: ClassVar[str] = "awq"
     needs: ClassVar[frozenset[str]] = frozenset({"mean_abs", "samples"})
-    powers: int = 20
-    """Powers from 0 up to 1 that are tried."""
-    of_weights: bool = True
-    """Whether factors that also look at the size of the weights are tried as well."""
+    powers: int = option(20, "Powers from 0 up to 1 that are tried.", least=2, most=1000)
+    of_weights: bool = option(
+        True,
+        "Whether factors that also look at the size of the weights are tried as well.",
+    )
 
     @override
     def search(

@@ -57,6 +57,11 @@ class Method(ABC):
     needs: ClassVar[frozenset[str]] = frozenset()
     """Fields of `Statistics` without which it cannot work."""
 
+    @property
+    def sees_quantized(self) -> bool:
+        """Whether the inputs that it is told of are those behind layers quantized already."""
+        return False
+
     @abstractmethod
     def fits(self, encoding: Encoding) -> bool:
         """Whether this method can fill `encoding`."""

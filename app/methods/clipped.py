@@ -18,6 +18,7 @@ from typing_extensions import override
 from app.encodings.affine import Affine
 from app.encodings.base import Encoding
 from app.methods.base import Method, Statistics
+from app.methods.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,10 +29,15 @@ class Clipped(Method):
     """Better than the nearest at 4 bits and below; with data or without."""
 
     name: ClassVar[str] = "clipped"
-    least: float = 0.5
-    """The smallest span that is tried, as a share of the whole one."""
-    steps: int = 10
-    """Spans that are tried besides the one that the encoding itself would choose."""
+    least: float = option(
+        0.5, "The smallest span that is tried, as a share of the whole one.", least=0.05, most=1
+    )
+    steps: int = option(
+        10,
+        "Spans that are tried besides the one that the encoding itself would choose.",
+        least=1,
+        most=1000,
+    )
 
     @override
     def fits(self, encoding: Encoding) -> bool:

@@ -22,6 +22,7 @@ from app.encodings.base import Encoding
 from app.methods.base import Method, Statistics
 from app.methods.feedback import Feedback
 from app.methods.grid import grids_of, has_grids
+from app.methods.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,12 +40,30 @@ class Gptq(Method):
 
     name: ClassVar[str] = "gptq"
     needs: ClassVar[frozenset[str]] = frozenset({"second_moment"})
-    damping: float = 0.01
-    """What is added to the diagonal of the second moment, as a fraction of its mean."""
-    refit: bool | None = None
-    """Whether the grids of a span are found when its turn comes, and not all of them beforehand.
-    They then fit the corrected weights, but columns of different spans cannot change places.
-    None: where spans are short, which is where it was measured to be better."""
+    damping: float = option(
+        0.01,
+        "What is added to the diagonal of the second moment, as a fraction of its mean.",
+        least=1e-6,
+        most=10,
+    )
+    refit: bool | None = option(
+        None,
+        "Whether the grids of a span are found when its turn comes, and not all of them "
+        "beforehand; automatic: where spans are short.",
+    )
+    # Refitted grids suit the corrected weights, but columns of different spans cannot change
+    # places; where spans are short, that was measured to be better.
+
+    quantized_inputs: bool = option(
+        True,
+        "Whether a layer is fitted to what the quantized layers before it compute, not to what "
+        "the original ones do; takes a third more time.",
+    )
+
+    @property
+    @override
+    def sees_quantized(self) -> bool:
+        return self.quantized_inputs
 
     @override
     def fits(self, encoding: Encoding) -> bool:

@@ -22,6 +22,7 @@ from app.encodings.affine import Affine
 from app.encodings.base import Encoding
 from app.methods.base import Method, Statistics
 from app.methods.grid import inverse
+from app.methods.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,16 +37,15 @@ class Hqq(Method):
     """Without data, in seconds; good at 3 and 4 bits."""
 
     name: ClassVar[str] = "hqq"
-    norm: float = 0.7
-    """p: the smaller, the less outliers count."""
-    rounds: int = 20
-    """How often both halves are solved."""
-    price: float = 10.0
-    """Of disagreement between the halves, at first."""
-    growth: float = 1.01
-    """By which the price is multiplied each round."""
-    fit_scale: bool = True
-    """Whether scales are fitted, too."""
+    norm: float = option(
+        0.7, "The p of the norm: the smaller, the less outliers count.", least=0.1, most=1
+    )
+    rounds: int = option(20, "How often both halves are solved.", least=1, most=1000)
+    price: float = option(
+        10.0, "Of disagreement between the halves, at first.", least=1e-3, most=1e6
+    )
+    growth: float = option(1.01, "By which the price is multiplied each round.", least=1, most=10)
+    fit_scale: bool = option(True, "Whether scales are fitted, too.")
 
     @override
     def fits(self, encoding: Encoding) -> bool:

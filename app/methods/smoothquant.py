@@ -19,6 +19,7 @@ from typing_extensions import override
 from app.encodings.base import Encoding
 from app.methods.activations import round_tokens
 from app.methods.base import Smoothing, Statistics
+from app.methods.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,10 +34,12 @@ class SmoothQuant(Smoothing):
 
     name: ClassVar[str] = "smoothquant"
     needs: ClassVar[frozenset[str]] = frozenset({"absmax"})
-    strength: float | None = None
-    """How much goes to the weights, 0 to 1; None: searched for, which needs samples."""
-    tried: tuple[float, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    """Strengths of a search."""
+    strength: float | None = option(
+        None, "How much goes to the weights; automatic: searched for.", least=0, most=1
+    )
+    tried: tuple[float, ...] = option(
+        (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), "Strengths of a search.", least=0, most=1
+    )
 
     @override
     def search(

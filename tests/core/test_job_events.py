@@ -134,3 +134,10 @@ def test_that_new_names_differ_and_sort_by_time():
     ids = [new_id() for _ in range(200)]
     assert len(set(ids)) == 200
     assert [name[:22] for name in ids] == sorted(name[:22] for name in ids)
+
+
+def test_that_a_request_of_an_earlier_version_is_understood():
+    fields = json.loads(JOB.request())
+    for later in ("samples", "length", "seed"):
+        del fields[later]
+    assert Job.from_request(json.dumps(fields)) == JOB
