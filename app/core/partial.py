@@ -32,9 +32,12 @@ _LOCK_SECONDS = 15.0  # a worker whose window was killed may need a moment to fo
 class PartialFile:
     """The unfinished form of `target`. `write` may be called from any thread."""
 
-    def __init__(self, target: Path, size: int, fingerprint: str) -> None:
+    def __init__(
+        self, target: Path, size: int, fingerprint: str, *, in_place: bool = False
+    ) -> None:
+        """With `in_place` it has its name from the start: its folder says that it is unfinished."""
         self.target = target
-        self.path = target.with_name(target.name + ".partial")
+        self.path = target if in_place else target.with_name(target.name + ".partial")
         self._journal_path = self.path.with_name(self.path.name + ".journal")
         self._size = size
         self._fingerprint = fingerprint
@@ -122,7 +125,8 @@ class PartialFile:
         with self._full_disk_in_words():
             os.fsync(self._handle)
         self._close_handle()  # Windows does not rename open files
-        move_into_place(self.path, self.target)
+        if self.path != self.target:
+            move_into_place(self.path, self.target)
         self._journal_path.unlink(missing_ok=True)
         self._release()
 
@@ -139,7 +143,7 @@ class PartialFile:
 
     def _release(self) -> None:
         self._owner.release()
-        if not self.path.exists():
+        if not (self.path.exists() and self._journal_path.exists()):
             self.path.with_name(self.path.name + ".lock").unlink(missing_ok=True)
 
     def _close_handle(self) -> None:

@@ -40,14 +40,18 @@ class PlannedFile:
     """One file of the result."""
 
     header: bytes = field(repr=False)
-    """Everything in front of the first tensor, padding included."""
+    """Everything in front of the first tensor, padding included; all of a file without tensors."""
     nbytes: int
     """Size of the finished file."""
     suffix: str = ""
     """What its name has between the target's stem and extension: "-00001-of-00003"."""
+    name: str = ""
+    """Its name in the folder that the target is; "" where the target is a file."""
 
     def path(self, target: Path) -> Path:
         """Where it belongs, for a result that is to be called `target`."""
+        if self.name:
+            return target / self.name
         if not self.suffix:
             return target
         return target.with_name(f"{target.stem}{self.suffix}{target.suffix}")
@@ -78,6 +82,11 @@ class Plan:
     def weights(self) -> int:
         """Number of elements of all tensors."""
         return sum(tensor.weights for tensor in self.tensors)
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the files lie in a folder that is the result."""
+        return bool(self.files[0].name)
 
     @property
     def bits_per_weight(self) -> float:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
-from app.encodings.base import Encoding
+from app.encodings.base import DTYPE_BYTES, Encoding, Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +48,11 @@ class FolderEncoding(Encoding):
         if shape[0] % unit[0] or shape[1] % unit[1]:
             raise ValueError(f"{self.name} needs multiples of {unit[0]} x {unit[1]}, not {shape}")
         return shape[0], shape[1]
+
+
+def in_file_order(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """A weight's parts as they lie in a file: the widest numbers first, so that all are aligned."""
+    return tuple(sorted(parts, key=lambda part: -DTYPE_BYTES[part.dtype]))
 
 
 def in_slices(weight: Tensor, unit: int = 1) -> Iterator[slice]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from app.core.errors import Unsupported
 from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import AUTOMATIC, Recipe
+from app.encodings import find_encoding
 from app.encodings.base import Encoding
 from app.models.base import Checkpoint
 
@@ -38,10 +39,15 @@ class Preset:
     """Whether the result is of no use without one."""
     featured: bool = False
     """Whether short lists show it for its size class."""
+    runs_in: str = ""
+    """Programs that load it, where they are not those of the whole format."""
+    method: str = "nearest"
+    """Name of the method that chooses its numbers."""
 
     def recipe(self) -> Recipe:
         """What a person gets who chooses this and nothing else."""
-        return Recipe(self.name, importance=AUTOMATIC if self.needs_importance else "")
+        importance = AUTOMATIC if self.needs_importance else ""
+        return Recipe(self.name, self.method, importance=importance)
 
 
 class Conversion(ABC):
@@ -76,6 +82,10 @@ class Conversion(ABC):
             uint8, (rows, bytes of a row), to be written unchanged; None: `rows` must be encoded.
         """
         return None
+
+    def encoding(self, tensor: PlannedTensor) -> Encoding:
+        """What stores a planned tensor, told what it has to know of other tensors."""
+        return find_encoding(tensor.encoding)
 
     @abstractmethod
     def source_bytes(self, tensor: PlannedTensor) -> int:

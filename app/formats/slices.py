@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.core.plan import Plan, PlannedTensor
-from app.encodings import ENCODINGS
+from app.encodings import find_encoding
 from app.encodings.base import Block
+from app.encodings.folder import FolderEncoding
 from app.formats.base import Conversion
 
 SLICE_WEIGHTS = 1 << 21
 """Weights a slice: 8 MB of float32, small enough to cancel between two of them."""
+WEIGHTS_AT_ONCE = 1 << 27
+"""Weights of slices under way, where one slice alone has not more: 512 MB of float32."""
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -32,24 +35,41 @@ class Slice:
     weights: int
 
 
-def cut(plan: Plan, conversion: Conversion, limit: int = 0) -> list[Slice]:
+def cut(
+    plan: Plan, conversion: Conversion, limit: int = 0, *, to_read: bool = False
+) -> list[Slice]:
     """The slices of a plan in the order of its tensors. They depend on the plan alone.
 
-    No slice has rows of two matrices of a stack: each may have importances of its own.
+    No slice has rows of two matrices of a stack: each may have importances of its own. A weight of
+    several parts is one slice, as its parts lie one after the other in the file.
 
     Args:
         plan: The result.
         conversion: What makes its rows.
         limit: Weights a slice, where it is not to be `SLICE_WEIGHTS`.
+        to_read: Whether slices will be read and not written; then weights of several parts are
+            cut, too, and have no place in the file.
     """
     weights = limit or SLICE_WEIGHTS
-    return [piece for tensor in plan.tensors for piece in _cut(tensor, conversion, weights)]
+    slices: list[Slice] = []
+    for tensor in plan.tensors:
+        encoding = find_encoding(tensor.encoding)
+        if not isinstance(encoding, FolderEncoding):
+            row_bytes = encoding.nbytes(tensor.shape[-1:] or (1,))
+            slices += _cut(tensor, conversion, weights, row_bytes)
+        elif to_read:
+            slices += _cut(tensor, conversion, weights, 0)
+        else:
+            rows = tensor.weights // (tensor.shape[-1] if tensor.shape else 1)
+            slices.append(Slice(tensor, 0, rows, tensor.offset, tensor.nbytes, tensor.weights))
+    return slices
 
 
-def _cut(tensor: PlannedTensor, conversion: Conversion, limit: int) -> Iterator[Slice]:
+def _cut(
+    tensor: PlannedTensor, conversion: Conversion, limit: int, row_bytes: int
+) -> Iterator[Slice]:
     row = tensor.shape[-1] if tensor.shape else 1
     rows = tensor.weights // max(1, row)
-    row_bytes = ENCODINGS[tensor.encoding].nbytes((row,))
     together = conversion.row_step(tensor)
     step = max(1, limit // max(1, row) // together) * together
     matrix = matrix_rows(tensor) or max(1, rows)
@@ -63,29 +83,46 @@ def _cut(tensor: PlannedTensor, conversion: Conversion, limit: int) -> Iterator[
 
 def matrix_rows(tensor: PlannedTensor) -> int:
     """Rows of each matrix of a stack whose weights are quantized; 0 where it is no such stack."""
-    encoding = ENCODINGS[tensor.encoding]
+    encoding = find_encoding(tensor.encoding)
     quantized = isinstance(encoding, Block) and encoding.block > 1
     return tensor.shape[-2] if quantized and len(tensor.shape) > 2 else 0
 
 
 def work_on(
-    slices: Sequence[Item], work: Callable[[Item], Done], threads: int
+    slices: Sequence[Item],
+    work: Callable[[Item], Done],
+    threads: int,
+    weights: Callable[[Item], int] | None = None,
 ) -> Generator[tuple[Item, Done]]:
     """Yield what `work` makes of each slice as it is finished, with few of them under way.
 
     Closing the generator, or an error in `work`, waits for the slices under way and starts no
     others.
+
+    Args:
+        slices: What there is to do.
+        work: Does it.
+        threads: How many slices are worked on at a time.
+        weights: A slice's weights; no more than `WEIGHTS_AT_ONCE` are under way. None: slices are
+            small.
     """
     waiting = deque(slices)
     running: dict[Future[Done], Item] = {}
+    taken = 0
     pool = ThreadPoolExecutor(threads, thread_name_prefix="slices")
     try:
         while waiting or running:
             while waiting and len(running) < 2 * threads:
+                size = weights(waiting[0]) if weights else 0
+                if running and taken + size > WEIGHTS_AT_ONCE:
+                    break
+                taken += size
                 piece = waiting.popleft()
                 running[pool.submit(work, piece)] = piece
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield running.pop(future), future.result()
+                piece = running.pop(future)
+                taken -= weights(piece) if weights else 0
+                yield piece, future.result()
     finally:
         pool.shutdown(cancel_futures=True)

@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from app.encodings.base import Encoding
+from app.encodings.folder import FolderEncoding, in_file_order
 from app.formats.slices import SLICE_WEIGHTS
 from app.methods.base import Method
 
@@ -32,7 +33,8 @@ class Encoder:
     """Quantizes on one device. Thread-safe.
 
     When the device's memory runs out, the slice is halved, down to one row; a row that
-    still does not fit is quantized on the processor. The job goes on, and says so.
+    still does not fit, or a matrix that has to stay whole, is quantized on the processor.
+    The job goes on, and says so.
     """
 
     def __init__(self, device: str) -> None:
@@ -46,7 +48,7 @@ class Encoder:
             self.slice_weights = _DEVICE_SLICE_WEIGHTS
 
     def encode(self, weight: Tensor, manner: Manner) -> memoryview:
-        """The bytes of float32 `weight` (rows, row length) on the host.
+        """The bytes of float32 `weight` (rows, row length) on the host, part by part.
 
         Raises:
             EncodeError: The weights cannot be stored in this encoding.
@@ -58,7 +60,7 @@ class Encoder:
             if not self._is_out_of_memory(error):
                 raise
             self._warn()
-        if len(weight) > 1:
+        if len(weight) > 1 and not isinstance(manner.encoding, FolderEncoding):
             middle = len(weight) // 2
             halves = (self.encode(weight[:middle], manner), self.encode(weight[middle:], manner))
             return memoryview(b"".join(halves))
@@ -72,8 +74,9 @@ class Encoder:
     def _encode(self, weight: Tensor, manner: Manner) -> memoryview:
         importance = None if manner.importance is None else manner.importance.to(self._device)
         parts = manner.method.quantize(weight.to(self._device), manner.encoding, importance)
-        (blocks,) = parts.values()
-        return blocks.contiguous().cpu().flatten().numpy().data
+        order = in_file_order(manner.encoding.layout(tuple(weight.shape)))
+        pieces = [_bytes(parts[part.name]) for part in order]
+        return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
 
     def _is_out_of_memory(self, error: RuntimeError) -> bool:
         import torch
@@ -89,3 +92,9 @@ class Encoder:
                 f"The memory of {self._device} was too small for a slice: "
                 "smaller slices are used, and the processor where they do not help."
             )
+
+
+def _bytes(part: Tensor) -> memoryview:
+    import torch
+
+    return part.cpu().contiguous().flatten().view(torch.uint8).numpy().data

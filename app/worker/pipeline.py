@@ -21,8 +21,8 @@ from app.core.errors import BadModelFile
 from app.core.events import Note, Progress, TensorDone
 from app.core.partial import PartialFile
 from app.core.plan import Plan, PlannedTensor
-from app.encodings import ENCODINGS
 from app.encodings.base import EncodeError
+from app.encodings.folder import FolderEncoding
 from app.formats.base import Conversion
 from app.formats.slices import Slice, cut, work_on
 from app.methods.base import Method
@@ -107,7 +107,7 @@ class Pipeline:
         tally = _Tally(work)
         with (
             closing(_Flusher([file for one in self._fillings for file in one.files])) as flusher,
-            closing(work_on(work, self._finish, self._threads)) as finished,
+            closing(work_on(work, self._finish, self._threads, _weights)) as finished,
         ):
             try:
                 for reading, _ in finished:
@@ -138,7 +138,9 @@ class Pipeline:
             filling.write(piece, contents[same])
 
     def _encoded(self, rows: Tensor, filling: Filling, piece: Slice) -> memoryview:
-        encoding = ENCODINGS[piece.tensor.encoding]
+        encoding = filling.conversion.encoding(piece.tensor)
+        if isinstance(encoding, FolderEncoding):
+            rows = rows.view(piece.tensor.shape)
         try:
             manner = Manner(filling.method, encoding, filling.columns(piece))
             return self._encoder.encode(rows, manner)
@@ -148,6 +150,10 @@ class Pipeline:
                 "The model's files may be damaged: download them again. If they are not, choose "
                 "BF16, which stores every number that a model can have.",
             ) from error
+
+
+def _weights(reading: Reading) -> int:
+    return reading.piece.weights
 
 
 def _same_bytes(filling: Filling, tensor: PlannedTensor) -> tuple[str, str, str]:

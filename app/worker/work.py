@@ -13,7 +13,7 @@ from app.core.errors import BadModelFile, Unsupported
 from app.core.job import Job, Output
 from app.core.plan import Plan
 from app.core.recipe import Recipe
-from app.encodings import ENCODINGS
+from app.encodings import find_encoding
 from app.formats import find_preset
 from app.formats.base import Conversion, Format
 from app.methods import METHODS
@@ -192,7 +192,7 @@ def _method(recipe: Recipe, plan: Plan) -> Method:
             f"{name} needs: {', '.join(sorted(method.needs))}",
         )
     for encoding in {tensor.encoding for tensor in plan.tensors}:
-        if not method.fits(ENCODINGS[encoding]):
+        if not method.fits(find_encoding(encoding)):
             raise Unsupported(f"The method {name} cannot produce {encoding}.", "Choose another.")
     return method
 

@@ -53,7 +53,7 @@ def warm_up(names: Iterable[str], *, weighed: bool = False) -> Iterator[str]:
     from app.encodings.ggml_block import GgmlBlock
 
     for name in sorted(names):
-        encoding = ENCODINGS[name]
+        encoding = ENCODINGS.get(name)
         if isinstance(encoding, GgmlBlock):
             yield name
             weight = torch.zeros(encoding.block)
