@@ -57,7 +57,7 @@ class _SmallBlock(GgmlBlock):
 
         grid = self.grid
         if not importance.size:
-            return int(small_blocks.encode(weights, self.block, grid.bits, grid.affine, out))
+            return int(small_blocks.encode(weights, grid.bits, grid.affine, out))
         search = small_search.encode_affine if grid.affine else small_search.encode_signed
         return int(search(weights, importance, self.search, out))
 

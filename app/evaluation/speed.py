@@ -11,7 +11,8 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,10 @@ ROW = 2048
 RUN_SECONDS = 0.25
 """About how long one run may take; slow encodings get fewer rows."""
 FEWEST_ROWS = 16
+_SLICES = 4
+"""Slices for each thread, where threads are compared: fewer, and one waits for the other."""
+_SCALED_SECONDS = 0.5
+"""How long one thread is busy there: starting the others must not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +65,8 @@ class Speed:
     decode: float
     """Weights a second on one thread, median."""
     scaling: float | None
-    """How much sooner plain encoding is done with several threads, in wall time, median; None
-    where that was not asked for."""
+    """How much sooner plain encoding is done with several threads, in wall time; None where that
+    was not asked for."""
 
 
 class Ggml:
@@ -193,18 +198,26 @@ def _decoding(encoding: GgmlBlock, weight: Tensor, rounds: int) -> float:
 
 
 def _scaling(encoding: GgmlBlock, weight: Tensor, rounds: int, threads: int) -> float:
-    """One thread's wall time over that of several, each with its own rows."""
-    parts = weight.chunk(threads)
-    ratios = []
+    """One thread's wall time over that of several, which take slices as they get ready.
+
+    Of each kind the shortest run counts: whatever else the processor does only makes it longer.
+    """
+    slices = weight.chunk(_SLICES * threads)
+    repeated = list(slices) * max(1, round(_SCALED_SECONDS / _wall(map, encoding, slices)))
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(encoding.encode, parts))  # starts the threads
-        for _ in range(rounds):
-            start = time.perf_counter()
-            encoding.encode(weight)
-            middle = time.perf_counter()
-            list(pool.map(encoding.encode, parts))
-            ratios.append((middle - start) / (time.perf_counter() - middle))
-    return median(ratios)
+        pairs = [
+            (_wall(map, encoding, repeated), _wall(pool.map, encoding, repeated))
+            for _ in range(rounds)
+        ]
+    return min(alone for alone, _ in pairs) / min(together for _, together in pairs)
+
+
+def _wall(
+    each: Callable[..., Iterable[object]], encoding: GgmlBlock, parts: Sequence[Tensor]
+) -> float:
+    start = time.perf_counter()
+    deque(each(encoding.encode, parts), maxlen=0)
+    return time.perf_counter() - start
 
 
 def _seconds(action: Callable[[], object]) -> float:

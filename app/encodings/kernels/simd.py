@@ -172,6 +172,30 @@ def total(_: Any, floats: Any) -> Any:
     return types.float32(floats), emit
 
 
+def _extreme(sign: str) -> Any:
+    """The function that finds the number which no other is `sign` to."""
+
+    @intrinsic
+    def find(_: Any, numbers: Any) -> Any:
+        compare = "fcmp_ordered" if numbers == FLOATS else "icmp_signed"
+
+        def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            found = args[0]
+            for apart in (4, 2, 1):
+                order = ir.Constant(INTS.lowered, [i ^ apart for i in range(WIDTH)])
+                other = builder.shuffle_vector(found, found, order)
+                found = builder.select(getattr(builder, compare)(sign, found, other), found, other)
+            return builder.extract_element(found, ir.Constant(INT, 0))
+
+        return numbers.element(numbers), emit
+
+    return find
+
+
+lowest, highest = _extreme("<"), _extreme(">")
+"""The smallest and the largest of the eight; any of them where one is NaN."""
+
+
 @intrinsic(prefer_literal=True)
 def exchanged(_: Any, floats: Any, distance: Any) -> Any:
     """Each number swapped with the one whose place differs in the bit `distance`, a constant."""
@@ -264,6 +288,42 @@ def bits_of(_: Any, floats: Any) -> Any:
         return builder.bitcast(args[0], INTS.lowered)
 
     return INTS(floats), emit
+
+
+@intrinsic
+def steps_of(_: Any, floats: Any, start: Any, inverse: Any, bias: Any) -> Any:  # noqa: ARG001
+    """(x - start) * inverse + bias, every operation rounded by itself; then without fractions."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        scaled = builder.fmul(builder.fsub(args[0], args[1]), args[2])
+        return builder.fptosi(builder.fadd(scaled, args[3]), INTS.lowered)
+
+    return INTS(floats, floats, floats, floats), emit
+
+
+@intrinsic
+def store_bytes(_: Any, array: Any, at: Any, ints: Any) -> Any:  # noqa: ARG001
+    """Write the lowest byte of each to elements at .. at + 8 of a contiguous array of bytes."""
+    lowered = ir.VectorType(ir.IntType(8), WIDTH)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        kind = signature.args[0]
+        data = context.make_array(kind)(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), lowered.as_pointer())
+        builder.store(builder.trunc(args[2], lowered), address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, ints), emit
+
+
+@intrinsic
+def flags_of(_: Any, mask: Any) -> Any:
+    """A number with bit i set where the mask is set for number i."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.zext(builder.bitcast(args[0], ir.IntType(WIDTH)), INT)
+
+    return types.uint32(mask), emit
 
 
 @intrinsic

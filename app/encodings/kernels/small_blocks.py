@@ -1,16 +1,16 @@
 """Blocks of 32 weights: Q8_0, and Q4_0, Q5_0 (symmetric), Q4_1, Q5_1 (with a minimum).
 
 The bytes are those of ggml, so its order of operations is kept: a code is computed with the scale
-before that is rounded to float16, and no multiplication is fused with an addition. Extremes are
-found on the floats' bits, as integers, which the compiler can vectorise; NaN and infinities, the
-largest magnitudes of all, show up on the way.
+before that is rounded to float16, and no multiplication is fused with an addition. NaN and
+infinities have the largest magnitudes of all, as bits, and show up as these.
 
 The codes of 4 and 5 bits are packed alike: for 5 bits, 4 bytes of high bits; then 16 bytes of
 nibbles, weight i with weight i + 16.
 
-The length of a block is an argument: a loop of constant length would be unrolled before the
-compiler considers SIMD for it, and run at a fifth of the speed. Likewise small functions are
-inlined and get offsets instead of slices, each of which would count references.
+Where a loop is left to the compiler, the length of a block is an argument: one of constant length
+would be unrolled before the compiler considers SIMD for it, and run at a fifth of the speed.
+Likewise small functions are inlined and get offsets instead of slices, each of which would count
+references.
 """
 
 from __future__ import annotations
@@ -20,11 +20,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.encodings.kernels.half import MAGNITUDE, faults_of, get_half, half_bits, put_half
+from app.encodings.kernels import NOT_FINITE
+from app.encodings.kernels.half import (
+    INFINITE,
+    MAGNITUDE,
+    faults_of,
+    get_half,
+    half_bits,
+    put_half,
+)
+from app.encodings.kernels.simd import (
+    below,
+    bits_of,
+    flags_of,
+    greatest,
+    highest,
+    least,
+    load,
+    lowest,
+    spread,
+    steps_of,
+    store_bytes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+BLOCK = 32
+"""Weights a block."""
 F0, F1 = np.float32(0), np.float32(1)
 ROUNDER = np.float32(0.5)
 FOUR, NIBBLE = np.int32(4), np.int32(15)
@@ -37,83 +60,77 @@ def inverse_of(scale: np.float32) -> np.float32:
     return inverse if abs(inverse) < np.inf else F0
 
 
-@njit(nogil=True, inline="always")
-def key_of(bits: int) -> np.int32:
-    """A float's bits as an integer of the same order; its own inverse."""
-    return np.int32(bits ^ ((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
-
-
-@njit(nogil=True, inline="always")
-def first_of(bits: NDArray[np.int32], at: int, size: int, magnitude: int) -> np.float32:
-    """The first weight of a magnitude."""
-    for i in range(at, at + size):
-        if bits[i] & 0x7FFFFFFF == magnitude:
-            return np.float32(np.int32(bits[i]).view(np.float32))
+@njit(nogil=True)
+def first_of(weights: NDArray[np.float32], at: int, magnitude: np.float32) -> np.float32:
+    """The first weight of a block that has this magnitude."""
+    for i in range(at, at + BLOCK):
+        if abs(weights[i]) == magnitude:
+            return np.float32(weights[i])
     return F0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", inline="always")
 def grid_of(
-    bits: NDArray[np.int32], at: int, size: int, code_bits: int, affine: bool
-) -> tuple[np.float32, np.float32, np.int64]:
-    """The scale and the minimum of one block, and the bits of its largest magnitude."""
-    low = high = key_of(bits[at])
-    for i in range(at, at + size):
-        key = key_of(bits[i])
-        low = min(low, key)
-        high = max(high, key)
-    low, high = key_of(low), key_of(high)
-    below, above = low & 0x7FFFFFFF, high & 0x7FFFFFFF
-    top = max(below, above)
-    maximum = np.int32(high).view(np.float32)
-    minimum = np.int32(low).view(np.float32)
+    weights: NDArray[np.float32],
+    at: int,
+    low: np.float32,
+    high: np.float32,
+    code_bits: int,
+    affine: bool,
+) -> tuple[np.float32, np.float32]:
+    """The scale and the minimum of a block whose weights go from `low` to `high`."""
     if affine:
-        if below == 0:  # the sign of a zero is that of the first one
-            minimum = first_of(bits, at, size, 0)
-        scale = (maximum - minimum) / np.float32((1 << code_bits) - 1)
-        return scale, minimum, top
-    extreme = minimum if below > above else maximum
-    if below == above:
-        extreme = first_of(bits, at, size, top) if top else F0
-    scale = extreme / -np.float32(1 << (code_bits - 1))
-    return scale, F0, top
+        if low == 0:  # the sign of a zero is that of the first one
+            low, high = first_of(weights, at, F0), abs(high)
+        return (high - low) / np.float32((1 << code_bits) - 1), low
+    extreme = low if -low > high else high
+    if -low == high:
+        extreme = first_of(weights, at, high) if high > 0 else F0
+    return extreme / -np.float32(1 << (code_bits - 1)), F0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def encode(
-    weights: NDArray[np.float32], size: int, code_bits: int, affine: bool, out: NDArray[np.uint8]
+    weights: NDArray[np.float32], code_bits: int, affine: bool, out: NDArray[np.uint8]
 ) -> int:
-    """Q4_0, Q4_1, Q5_0, Q5_1: `size` is 32. Returns fault flags, 0 if all is well."""
-    raw = weights.view(np.int32)
+    """Q4_0, Q4_1, Q5_0, Q5_1. Returns fault flags, 0 if all is well."""
     header = (4 if affine else 2) + (4 if code_bits == 5 else 0)
-    half_size = size // 2
-    highest = np.int32((1 << code_bits) - 1)
-    bias = ROUNDER if affine else np.float32(1 << (code_bits - 1)) + ROUNDER
+    highest_code = spread(np.int32((1 << code_bits) - 1))
+    nibble, sixteen = spread(np.int32(15)), spread(np.int32(16))
+    bias = spread(ROUNDER if affine else np.float32(1 << (code_bits - 1)) + ROUNDER)
+    magnitudes, largest = spread(np.int32(0x7FFFFFFF)), spread(np.int32(0))
     faults = 0
-    for block in range(weights.size // size):
-        at = block * size
-        sink = block * (header + half_size)
-        scale, minimum, top = grid_of(raw, at, size, code_bits, affine)
+    for block in range(weights.size // BLOCK):
+        at = block * BLOCK
+        sink = block * (header + BLOCK // 2)
+        w0, w1 = load(weights, at), load(weights, at + 8)
+        w2, w3 = load(weights, at + 16), load(weights, at + 24)
+        for w in (w0, w1, w2, w3):
+            largest = greatest(largest, bits_of(w) & magnitudes)
+        low = lowest(least(least(w0, w1), least(w2, w3)))
+        high = highest(greatest(greatest(w0, w1), greatest(w2, w3)))
+        scale, minimum = grid_of(weights, at, low, high, code_bits, affine)
         half = half_bits(scale)
-        faults |= faults_of(top, half)
+        faults |= faults_of(0, half)
         put_half(half, out, sink)
         if affine:
             half = half_bits(minimum)
-            faults |= faults_of(top, half)
+            faults |= faults_of(0, half)
             put_half(half, out, sink + 2)
-        inverse = inverse_of(scale)
-        mask = np.uint32(0)
-        for i in range(half_size):
-            low = np.int32((weights[at + i] - minimum) * inverse + bias)
-            high = np.int32((weights[at + half_size + i] - minimum) * inverse + bias)
-            low, high = min(low, highest), min(high, highest)
-            out[sink + header + i] = np.uint8((low & NIBBLE) | (high & NIBBLE) << FOUR)
-            if code_bits == 5:
-                mask |= np.uint32(np.uint32(low >> FOUR) << np.uint32(i))
-                mask |= np.uint32(np.uint32(high >> FOUR) << np.uint32(i + 16))
+        start, inverse = spread(minimum), spread(inverse_of(scale))
+        q0 = least(steps_of(w0, start, inverse, bias), highest_code)
+        q1 = least(steps_of(w1, start, inverse, bias), highest_code)
+        q2 = least(steps_of(w2, start, inverse, bias), highest_code)
+        q3 = least(steps_of(w3, start, inverse, bias), highest_code)
+        store_bytes(out, sink + header, (q0 & nibble) | q2 * sixteen)
+        store_bytes(out, sink + header + 8, (q1 & nibble) | q3 * sixteen)
         if code_bits == 5:
-            for i in range(4):
-                out[sink + header - 4 + i] = np.uint8(mask >> np.uint32(8 * i))
+            place = sink + header - 4
+            for q in (q0, q1, q2, q3):
+                out[place] = np.uint8(flags_of(below(nibble, q)))
+                place += 1
+    if highest(largest) >= INFINITE:
+        faults |= NOT_FINITE
     return faults
 
 
