@@ -24,7 +24,7 @@ from app.encodings.base import DTYPE_BYTES
 from app.models.source_file import SourceFile, sound_name
 
 _MAX_HEADER = 100_000_000
-_MAX_TENSORS = 100_000  # the largest models have 150,000, in more than a hundred files
+_MAX_TENSORS = 50_000  # the largest models have 150,000, in more than a hundred files
 _MAX_NOTES = 100_000
 _MAX_DIMENSIONS = 8
 _MAX_ELEMENTS = 2**62

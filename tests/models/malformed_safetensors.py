@@ -191,8 +191,8 @@ def _many_notes(count: int) -> str:
 #: Files that are made when they are needed, because they are large.
 _LARGE: dict[str, Callable[[], bytes]] = {
     "header is 99 MB of spaces": lambda: safetensors(b" " * 99_000_000),
-    "120,000 empty tensors": lambda: safetensors(_many(120_000), b""),
-    "100,000 tensors and a gap": lambda: safetensors(_many(100_000), b"x"),
+    "60,000 empty tensors": lambda: safetensors(_many(60_000), b""),
+    "50,000 tensors and a gap": lambda: safetensors(_many(50_000), b"x"),
     "120,000 notes": lambda: safetensors(_many_notes(120_000)),
     "20 MB of lists": lambda: safetensors('{"a":[' + "[]," * 7_000_000 + "[]]}"),
 }
