@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.core.discover import discover
 from app.core.errors import Unsupported
-from app.encodings.base import Block, Encoding
+from app.encodings.as_stored import AsStored
+from app.encodings.base import DTYPE_BYTES, Block, Encoding
 from app.encodings.folder import FolderEncoding
 
 ENCODINGS: dict[str, Encoding] = {name: cls() for name, cls in discover(__name__, Block).items()}
@@ -28,6 +29,8 @@ def find_encoding(name: str) -> Encoding:
         Unsupported: There is none of that name.
     """
     found = ENCODINGS.get(name) or FOLDER_ENCODINGS.get(name)
+    if found is None and name in DTYPE_BYTES:
+        return AsStored(name)
     if found is None:
         raise Unsupported(
             f'There is no way of storing weights that is called "{name}".',

@@ -9,8 +9,9 @@ With double quantization `absmax` is U8, and
     X.weight.nested_quant_map  F32 (256)
     X.weight.nested_absmax     F32 (n / 64 / 256); the mean goes into the JSON
 
-8 bits: X.weight I8 (out, in), X.SCB F32 (out), the largest magnitude of each row, and a marker
-X.weight_format. Columns of outliers are found at run time and multiplied in 16 bits.
+8 bits: X.weight I8 (out, in), X.SCB F32 (out), the largest magnitude of each row. A byte 0 called
+X.weight_format stands beside them. Columns of outliers are found at run time and multiplied in 16
+bits.
 
 Dettmers et al., "QLoRA", NeurIPS 2023, arXiv:2305.14314; "LLM.int8()", NeurIPS 2022,
 arXiv:2208.07339; "8-bit Optimizers via Block-wise Quantization", ICLR 2022, arXiv:2110.02861,
@@ -39,6 +40,7 @@ _BLOCK, _NESTED = 64, 256
 _LEAST = 1e-38
 #: Longest text of a float32 as JSON; the state is padded, so that its length is known beforehand.
 _LONGEST_FLOAT = 25
+_ALIGNMENT = 8  # what follows in a file are wider numbers
 ONE_127TH = 7.874015718698502e-3  # as the library rounds it
 _LARGEST_F16, _BEYOND_F16 = 65504.0, 65520.0
 
@@ -163,18 +165,20 @@ class FourBit(FolderEncoding):
         return torch.cat((positive, 0 - positive))  # no zero has a sign
 
     def _state(self, shape: tuple[int, ...], offset: float) -> bytes:
-        """The JSON that the library reads, with spaces behind it."""
+        """The JSON that the library reads, with spaces behind it up to a multiple of 8 bytes."""
         fields: dict[str, Any] = {
             "quant_type": self.kind,
             "blocksize": _BLOCK,
             "dtype": _DTYPES[self.dtype],
             "shape": list(shape),
         }
-        if not self.double:
-            return json.dumps(fields).encode()
-        fields |= {"nested_blocksize": _NESTED, "nested_dtype": "float32", "nested_offset": 0}
-        longest = len(json.dumps(fields)) + _LONGEST_FLOAT
-        return json.dumps(fields | {"nested_offset": offset}).ljust(longest).encode()
+        longest = 0
+        if self.double:
+            fields |= {"nested_blocksize": _NESTED, "nested_dtype": "float32", "nested_offset": 0}
+            longest = len(json.dumps(fields)) + _LONGEST_FLOAT
+            fields["nested_offset"] = offset
+        state = json.dumps(fields).ljust(longest).encode()
+        return state + b" " * (-len(state) % _ALIGNMENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +201,6 @@ class LlmInt8(FolderEncoding):
         return (
             Part("weight", (rows, columns), "I8"),
             Part("SCB", (rows,), "F32"),
-            Part("weight_format", (), "U8"),
         )
 
     @override
@@ -222,8 +225,7 @@ class LlmInt8(FolderEncoding):
             inverse = torch.where(largest > 0, 127 / largest, 0.0)
             codes.append((some * inverse[:, None]).round_().to(torch.int8))
             maxima.append(largest)
-        marker = torch.zeros((), dtype=torch.uint8, device=weight.device)
-        return {"weight": torch.cat(codes), "SCB": torch.cat(maxima), "weight_format": marker}
+        return {"weight": torch.cat(codes), "SCB": torch.cat(maxima)}
 
     @override
     def decode(self, parts: dict[str, Tensor], shape: tuple[int, ...]) -> Tensor:
