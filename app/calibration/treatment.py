@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.core.errors import Unsupported
+from app.core.plan import PlannedTensor
+from app.encodings import find_encoding
 from app.encodings.base import Encoding
 from app.methods import METHODS, SMOOTHINGS
 from app.methods.base import Method, Smoothing
@@ -15,6 +17,8 @@ from app.methods.nearest import Nearest
 from app.methods.options import Option, options_of, with_options
 
 _AND = "+"
+_CASTS = {"F64", "F32", "F16", "BF16"}
+"""Encodings without codes to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,29 @@ class Treatment:
     def rounding(self, encoding: Encoding) -> Method:
         """What chooses the codes of an encoding."""
         return next(method for method in self.methods if method.fits(encoding))
+
+    def notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:
+        """A sentence for each encoding whose codes another method has to choose.
+
+        Raises:
+            Unsupported: That is so for all of them.
+        """
+        quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in _CASTS]
+        others = [name for name in quantized if not self.main.fits(find_encoding(name))]
+        if not others or self.smoothing is not None:
+            return ()
+        if len(others) == len(quantized):
+            raise Unsupported(
+                f"The method {self.main.name} cannot choose the numbers of "
+                f"{' or '.join(sorted(set(others)))}.",
+                "Choose another method, or another format.",
+            )
+        return tuple(
+            f"{others.count(name)} of {len(quantized)} quantized tensors "
+            f"{'is' if others.count(name) == 1 else 'are'} {name}, which {self.main.name} cannot "
+            "fill: their weights are rounded to the nearest."
+            for name in sorted(set(others))
+        )
 
 
 def method_names() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from app.core.errors import Unsupported
 from app.encodings.base import Encoding
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -34,6 +35,12 @@ class Statistics:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         moved = {name: None if some is None else some.to(device) for name, some in found.items()}
         return replace(self, **moved)
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where they lie; None if nothing is known."""
+        found = (getattr(self, one.name) for one in fields(self))
+        return next((some.device for some in found if some is not None), None)
 
     def require(self, names: frozenset[str], reader: str) -> None:
         """Check that the fields called `names` are there.

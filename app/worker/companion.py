@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from app.calibration.treatment import Treatment
 from app.core.errors import Unsupported
 from app.core.events import Event
 from app.core.partial import PartialFile
@@ -54,7 +55,7 @@ def write_companion(
     partial = PartialFile(target, plan.total_bytes, fingerprint)
     with closing(partial):
         partial.open()
-        filling = Filling(0, conversion, plan, Nearest(), None, [partial])
+        filling = Filling(0, conversion, plan, Treatment.of(Nearest.name), None, [partial])
         yield from Pipeline([filling], Encoder("cpu"), threads).run()
         yield from measure_tensors(conversion, plan, GgufFile(partial.path), threads)
         partial.commit()

@@ -109,7 +109,7 @@ class _Outcome:
             result.number,
             result.conversion,
             result.plan,
-            result.method,
+            result.treatment,
             result.importance,
             self.files.to_open(),
         )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from app.encodings.base import Encoding
 from app.encodings.folder import FolderEncoding, in_file_order
 from app.formats.slices import SLICE_WEIGHTS
-from app.methods.base import Method
+from app.methods.base import Method, Statistics
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _DEVICE_SLICE_WEIGHTS = 4 * SLICE_WEIGHTS  # a device needs more at a time to be busy
@@ -25,8 +26,8 @@ class Manner:
 
     method: Method
     encoding: Encoding
-    importance: Tensor | None = None
-    """What a squared error in each column counts, (in,), on the host; None: all alike."""
+    known: Statistics | Tensor | None = None
+    """What is known of the inputs, or a tensor for their importance alone, (in,)."""
 
 
 class Encoder:
@@ -64,7 +65,18 @@ class Encoder:
             middle = len(weight) // 2
             halves = (self.encode(weight[:middle], manner), self.encode(weight[middle:], manner))
             return memoryview(b"".join(halves))
-        return Encoder("cpu").encode(weight, manner)
+        known = manner.known.on("cpu") if isinstance(manner.known, Statistics) else manner.known
+        return Encoder("cpu").encode(weight, replace(manner, known=known))
+
+    def lend(self, known: Statistics) -> Statistics:
+        """The same where quantizing is done: on the device, or on the host if that is too full."""
+        try:
+            return known.on(self._device)
+        except RuntimeError as error:
+            if not self._is_out_of_memory(error):
+                raise
+        self._warn()
+        return known
 
     def notes(self) -> list[str]:
         """What the user should know, each said once."""
@@ -72,8 +84,13 @@ class Encoder:
         return notes
 
     def _encode(self, weight: Tensor, manner: Manner) -> memoryview:
-        importance = None if manner.importance is None else manner.importance.to(self._device)
-        parts = manner.method.quantize(weight.to(self._device), manner.encoding, importance)
+        device: torch.device | str = self._device
+        known = manner.known
+        if isinstance(known, Statistics):
+            device = known.device or device
+        elif known is not None:
+            known = known.to(device)
+        parts = manner.method.quantize(weight.to(device), manner.encoding, known)
         order = in_file_order(manner.encoding.layout(tuple(weight.shape)))
         pieces = [_bytes(parts[part.name]) for part in order]
         return pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))

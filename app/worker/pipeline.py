@@ -13,10 +13,11 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app.calibration.treatment import Treatment
 from app.core.errors import BadModelFile
 from app.core.events import Note, Progress, TensorDone
 from app.core.partial import PartialFile
@@ -25,7 +26,7 @@ from app.encodings.base import EncodeError
 from app.encodings.folder import FolderEncoding
 from app.formats.base import Conversion
 from app.formats.slices import Slice, cut, work_on
-from app.methods.base import Method
+from app.methods.base import Statistics
 from app.worker.encoder import Encoder, Manner
 from app.worker.importance import Importance
 
@@ -44,10 +45,12 @@ class Filling:
     """Which of the job's results it is."""
     conversion: Conversion
     plan: Plan
-    method: Method
+    treatment: Treatment
     importance: Importance | None
     files: Sequence[PartialFile]
     """Those of the plan, open."""
+    known: Statistics | None = None
+    """Of the inputs of whatever is being filled, where the model was seen at work."""
 
     def has(self, piece: Slice) -> bool:
         """Whether an earlier run has written a slice."""
@@ -57,9 +60,13 @@ class Filling:
         """Put the bytes of a slice in their place."""
         self.files[piece.tensor.file].write(piece.offset, content)
 
-    def columns(self, piece: Slice) -> Tensor | None:
-        """The importances of a slice's columns."""
-        return self.importance.columns(piece.tensor, piece.start) if self.importance else None
+    def manner(self, piece: Slice) -> Manner:
+        """How a slice is quantized."""
+        encoding = self.conversion.encoding(piece.tensor)
+        known: Statistics | Tensor | None = self.known
+        if known is None and self.importance is not None:
+            known = self.importance.columns(piece.tensor, piece.start)
+        return Manner(self.treatment.rounding(encoding), encoding, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +104,51 @@ class Pipeline:
         self._encoder = encoder
         self._threads = threads
         self._stopped = threading.Event()
+        self.work = readings(fillings, encoder.slice_weights)
+        """Everything there is to do."""
+        self._tally = _Tally(self.work)
+        self._flusher: _Flusher | None = None
 
     def run(self) -> Generator[Progress | TensorDone | Note]:
         """Write every tensor; what an earlier run has finished is kept."""
+        with self.begun():
+            yield from self.fill(self.work)
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Have the headers written, and what is filled inside this block made durable."""
         for filling in self._fillings:
             for planned, file in zip(filling.plan.files, filling.files, strict=True):
                 file.write(0, planned.header)
-        work = readings(self._fillings, self._encoder.slice_weights)
-        tally = _Tally(work)
-        with (
-            closing(_Flusher([file for one in self._fillings for file in one.files])) as flusher,
-            closing(work_on(work, self._finish, self._threads, _weights)) as finished,
-        ):
+        with closing(_Flusher([file for one in self._fillings for file in one.files])) as flusher:
+            self._flusher = flusher
+            yield
+
+    def fill(self, work: Sequence[Reading]) -> Generator[Progress | TensorDone | Note]:
+        """Write some of `work`, perhaps with more known of it, inside `begun`."""
+        assert self._flusher is not None
+        with closing(work_on(work, self._finish, self._threads, _weights)) as finished:
+            ended = False
             try:
                 for reading, _ in finished:
-                    yield from tally.add(reading)
+                    yield from self._tally.add(reading)
                     yield from (Note(text) for text in self._encoder.notes())
-                    flusher.tick()
+                    self._flusher.tick()
+                ended = True
             finally:
-                self._stopped.set()
+                if not ended:
+                    self._stopped.set()
+
+    def flush(self) -> None:
+        """Make durable what was written."""
+        for filling in self._fillings:
+            for file in filling.files:
+                file.checkpoint()
 
     def _finish(self, reading: Reading) -> None:
         """Read, quantize and write one slice, for the results that do not have it yet."""
         rows: Tensor | None = None
-        contents: dict[tuple[str, str, str], memoryview] = {}
+        contents: dict[tuple[Treatment, str, str], memoryview] = {}
         for filling, piece in reading.uses:
             if self._stopped.is_set():
                 return
@@ -138,11 +166,10 @@ class Pipeline:
             filling.write(piece, contents[same])
 
     def _encoded(self, rows: Tensor, filling: Filling, piece: Slice) -> memoryview:
-        encoding = filling.conversion.encoding(piece.tensor)
-        if isinstance(encoding, FolderEncoding):
+        manner = filling.manner(piece)
+        if isinstance(manner.encoding, FolderEncoding):
             rows = rows.view(piece.tensor.shape)
         try:
-            manner = Manner(filling.method, encoding, filling.columns(piece))
             return self._encoder.encode(rows, manner)
         except EncodeError as error:
             raise BadModelFile(
@@ -156,10 +183,10 @@ def _weights(reading: Reading) -> int:
     return reading.piece.weights
 
 
-def _same_bytes(filling: Filling, tensor: PlannedTensor) -> tuple[str, str, str]:
+def _same_bytes(filling: Filling, tensor: PlannedTensor) -> tuple[Treatment, str, str]:
     """Results that agree in this have the same bytes for the same rows."""
     importance = filling.importance.digest if filling.importance else ""
-    return filling.method.name, tensor.encoding, importance
+    return filling.treatment, tensor.encoding, importance
 
 
 class _Flusher:

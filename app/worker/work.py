@@ -9,15 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from app.calibration.treatment import Treatment
 from app.core.errors import BadModelFile, Unsupported
 from app.core.job import Job, Output
 from app.core.plan import Plan
-from app.core.recipe import Recipe
-from app.encodings import find_encoding
 from app.formats import find_preset
 from app.formats.base import Conversion, Format
-from app.methods import METHODS
-from app.methods.base import Method
 from app.models import open_model
 from app.models.base import Checkpoint
 from app.models.merged import with_adapters
@@ -32,11 +29,27 @@ class Result:
     number: int
     output: Output
     form: Format
-    method: Method
+    treatment: Treatment
     conversion: Conversion
     """Shared by the results of the same format."""
     plan: Plan
     importance: Importance | None = None
+
+    @classmethod
+    def of(cls, number: int, output: Output, form: Format, conversion: Conversion) -> Result:
+        """Plan a result.
+
+        Raises:
+            Unsupported: The recipe cannot be applied to this model.
+        """
+        treatment = Treatment.of(output.recipe.method, output.recipe.options)
+        plan = _noted(conversion.plan(output.recipe), treatment)
+        return cls(number, output, form, treatment, conversion, plan)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether its numbers are chosen by what the model computes, layer by layer."""
+        return bool(self.treatment.needs)
 
     @property
     def target(self) -> Path:
@@ -57,7 +70,7 @@ class Result:
         """
         plan = self.conversion.plan(self.output.recipe, importance.facts)
         importance.check(plan.tensors)
-        return replace(self, plan=plan, importance=importance)
+        return replace(self, plan=_noted(plan, self.treatment), importance=importance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +169,7 @@ def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...
         form, _ = find_preset(output.recipe.preset)
         conversion = conversions.get(form.name) or form.prepare(source)
         conversions[form.name] = conversion
-        plan = conversion.plan(output.recipe)
-        method = _method(output.recipe, plan)
-        results.append(Result(number, output, form, method, conversion, plan))
+        results.append(Result.of(number, output, form, conversion))
     return tuple(results)
 
 
@@ -179,22 +190,9 @@ def _check_places(results: Sequence[Result], source: Checkpoint) -> None:
         taken |= places
 
 
-def _method(recipe: Recipe, plan: Plan) -> Method:
-    name = recipe.method
-    if name not in METHODS:
-        raise Unsupported(f"There is no method called {name!r}.", f"Choose: {', '.join(METHODS)}.")
-    method = METHODS[name]()
-    known = {"importance"} if recipe.importance else set()
-    if method.needs - known:
-        raise Unsupported(
-            f"The method {name} needs more of the model than its weights' importance.",
-            "Choose another.",
-            f"{name} needs: {', '.join(sorted(method.needs))}",
-        )
-    for encoding in {tensor.encoding for tensor in plan.tensors}:
-        if not method.fits(find_encoding(encoding)):
-            raise Unsupported(f"The method {name} cannot produce {encoding}.", "Choose another.")
-    return method
+def _noted(plan: Plan, treatment: Treatment) -> Plan:
+    """The plan, with what the user should know of its treatment."""
+    return replace(plan, notes=(*plan.notes, *treatment.notes(plan.tensors)))
 
 
 def _state(source: Checkpoint) -> tuple[tuple[str, int, int], ...]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from app.calibration.treatment import Treatment
 from app.core.errors import BadModelFile
 from app.core.events import Progress, TensorDone
 from app.core.partial import PartialFile, opened
@@ -13,7 +14,6 @@ from app.encodings import ENCODINGS
 from app.formats.base import Conversion
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 from app.formats.slices import SLICE_WEIGHTS, cut
-from app.methods import METHODS
 from app.worker.encoder import Encoder, Manner
 from app.worker.importance import Importance
 from app.worker.pipeline import Filling, Pipeline
@@ -58,7 +58,7 @@ def plan_of(conversion, encoding="Q8_0"):
 
 
 def filling(conversion, plan, *files, number=0, importance=None):
-    return Filling(number, conversion, plan, METHODS["nearest"](), importance, files)
+    return Filling(number, conversion, plan, Treatment.of("nearest"), importance, files)
 
 
 def together(conversion, fillings, threads=2):
@@ -225,10 +225,11 @@ def test_that_several_results_read_each_row_once(conversion, tmp_path):
 class Counting:
     """The usual method; counts what it is asked for."""
 
-    name = "nearest"
-
     def __init__(self):
         self.asked = []
+
+    def fits(self, encoding):
+        return True
 
     def quantize(self, weight, encoding, importance=None):
         self.asked.append((len(weight), encoding.name, importance is not None))
@@ -240,9 +241,10 @@ def test_that_results_that_agree_about_a_tensor_share_its_bytes(tmp_path):
     plans = [plan_of(conversion, kind) for kind in ("Q8_0", "Q4_0", "Q8_0", "Q4_0")]
     matrix = Importance(matrix_of({"a": torch.rand(1, 64)}), "m")
     method = Counting()
+    treatment = Treatment((method,))
     fillings = [
         Filling(
-            number, conversion, plan, method, weighed, [partial_of(tmp_path / f"{number}", plan)]
+            number, conversion, plan, treatment, weighed, [partial_of(tmp_path / f"{number}", plan)]
         )
         for number, (plan, weighed) in enumerate(
             zip(plans, (None, None, None, matrix), strict=True)
@@ -304,9 +306,12 @@ def test_that_stopping_waits_for_one_encoding_of_a_slice_and_not_for_all(tmp_pat
             return super().quantize(weight, encoding, importance)
 
     method = Slow()
+    treatment = Treatment((method,))
     plans = [plan_of(conversion, kind) for kind in ("Q8_0", "Q4_0", "Q5_0", "Q5_1")]
     fillings = [
-        Filling(number, conversion, plan, method, None, [partial_of(tmp_path / f"{number}", plan)])
+        Filling(
+            number, conversion, plan, treatment, None, [partial_of(tmp_path / f"{number}", plan)]
+        )
         for number, plan in enumerate(plans)
     ]
     with opened([file for one in fillings for file in one.files]):
