@@ -67,7 +67,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
     return FormatChoice(
         preset=preset.name,
         format=form.name,
-        runs_in=form.runs_in,
+        runs_in=preset.runs_in or form.runs_in,
         extension=form.extension,
         summary=preset.summary,
         quality=preset.quality,

@@ -44,17 +44,20 @@ def measure_tensors(
         BadModelFile: The file differs from its plan, or holds values that are not numbers.
     """
     check_layout(plan, result)
-    tally = {tensor.name: _Tally(tensor) for tensor in plan.tensors}
+    # What stands for no weight, such as a mark beside one, is there if the headers are right.
+    tensors = [tensor for tensor in plan.tensors if tensor.sources or tensor.name in result.tensors]
+    tally = {tensor.name: _Tally(tensor) for tensor in tensors}
+    pieces = [one for one in cut(plan, conversion, to_read=True) if one.tensor.name in tally]
     done = 0
 
     def measure(piece: Slice) -> _Error:
         return _measure(conversion, result, piece)
 
-    for piece, error in work_on(cut(plan, conversion), measure, threads):
+    for piece, error in work_on(pieces, measure, threads):
         tally[piece.tensor.name].add(error)
         done += piece.weights
         yield Progress("verify", done, plan.weights, piece.tensor.name, done / plan.weights)
-    return tuple(tally[t.name].result(conversion.source_bytes(t)) for t in plan.tensors)
+    return tuple(tally[t.name].result(conversion.source_bytes(t)) for t in tensors)
 
 
 def check_layout(plan: Plan, result: Checkpoint) -> None:
@@ -63,9 +66,12 @@ def check_layout(plan: Plan, result: Checkpoint) -> None:
     Raises:
         BadModelFile: They do not.
     """
-    if result.path.is_file():
-        for planned_file, path in zip(plan.files, result.files, strict=True):
+    if plan.is_folder or result.path.is_file():
+        places = [result.path / file.name for file in plan.files] if plan.is_folder else None
+        for planned_file, path in zip(plan.files, places or result.files, strict=True):
             _check_file(planned_file, path)
+    if plan.is_folder:
+        return  # headers tell the parts of all weights
     written = {name: (info.shape, info.dtype, info.nbytes) for name, info in result.tensors.items()}
     planned = {
         tensor.name: (tensor.shape, tensor.encoding, tensor.nbytes) for tensor in plan.tensors

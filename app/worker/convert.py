@@ -28,6 +28,7 @@ from app.evaluation.tensor_error import measure_tensors
 from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
 from app.worker.files import ResultFiles, discard_results, refuse_existing
+from app.worker.folder import FolderFiles, discard_folder, refuse_folder
 from app.worker.importance import importances, must_calibrate
 from app.worker.measure import measure
 from app.worker.pipeline import Filling, Pipeline
@@ -48,6 +49,8 @@ def is_measuring(event: Event) -> bool:
 def discard(job: Job) -> None:
     """Delete the unfinished results of a job that was given up."""
     discard_results(job.outputs)
+    for output in job.outputs:
+        discard_folder(Path(output.target))
 
 
 def convert(job: Job, folder: Path) -> Generator[Event]:
@@ -90,7 +93,8 @@ class _Outcome:
     @classmethod
     def of(cls, work: Work, result: Result, folder: Path) -> _Outcome:
         mark = _mark(folder, result)
-        files = ResultFiles(result.target, result.plan, work.fingerprint(result), mark)
+        kind = FolderFiles if result.plan.is_folder else ResultFiles
+        files = kind(result.target, result.plan, work.fingerprint(result), mark)
         return cls(result, files, folder / f"report-{result.number}.json")
 
     def report(self) -> Report | None:
@@ -119,7 +123,10 @@ def _prepare(work: Work, folder: Path) -> Iterator[Event]:
     """Refuse what cannot work before anything takes long, and load what will be needed."""
     for result in work.results:
         begun = _mark(folder, result).exists()  # then a later look tells whose file it is
-        if not (work.job.overwrite or begun):
+        replaced = work.job.overwrite or begun
+        if result.plan.is_folder:
+            refuse_folder(result.target, overwrite=replaced)
+        elif not replaced:
             refuse_existing(result.paths)
     yield from _check_memory(work)
     automatic = [

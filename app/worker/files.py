@@ -27,11 +27,12 @@ class ResultFiles:
         self._fingerprint = fingerprint
         self._mark = mark
         self._files = tuple(
-            PartialFile(file.path(target), file.nbytes, fingerprint) for file in plan.files
+            PartialFile(file.path(target), file.nbytes, fingerprint, in_place=plan.is_folder)
+            for file in plan.files
         )
         pairs = list(zip(self._files, self._marked(), strict=True))
-        self._placed = [_state(file.target) == known for file, known in pairs]
-        self._whole = [_state(file.path) == known for file, known in pairs]
+        self._placed = [state(file.target) == known for file, known in pairs]
+        self._whole = [state(file.path) == known for file, known in pairs]
 
     @property
     def is_placed(self) -> bool:
@@ -73,7 +74,7 @@ class ResultFiles:
 
         The first is the one that programs open: it is there only once all are.
         """
-        facts = [_state(path) for path in self.paths()]
+        facts = [state(path) for path in self.paths()]
         self._write(facts)
         pending = self.to_open()
         if len(self._files) > 1 and self._files[0] in pending:
@@ -111,7 +112,7 @@ def refuse_existing(paths: Iterable[Path]) -> None:
         )
 
 
-def _state(path: Path) -> list[int]:
+def state(path: Path) -> list[int]:
     """Size and time; empty where there is no file."""
     try:
         stat = path.stat()
@@ -121,7 +122,7 @@ def _state(path: Path) -> list[int]:
 
 
 def discard_results(outputs: Sequence[Output]) -> None:
-    """Delete what unfinished results have left beside their targets."""
+    """Delete what unfinished results have left beside their targets, where these are files."""
     for output in outputs:
         target = Path(output.target)
         discard_partial(target)

@@ -36,8 +36,7 @@ def measure(work: Work, results: Sequence[Result]) -> Generator[Event, None, lis
     try:
         source = NamedWeights(work.source)
         written = [
-            NamedWeights(result.form.open(result.paths[0]), source.description)
-            for result in results
+            NamedWeights(result.form.open(result.opened), source.description) for result in results
         ]
         tokenizer = open_tokenizer(work.source)
         context = window_length(source.config)

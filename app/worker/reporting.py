@@ -28,7 +28,7 @@ def make_report(
         architecture=facts.architecture,
         preset=result.plan.preset,
         source=work.job.source,
-        target=str(result.paths[0]),
+        target=str(result.opened),
         bytes_before=work.source.nbytes,
         bytes_after=result.plan.total_bytes,
         weights=result.plan.weights,

@@ -61,6 +61,11 @@ class Result:
         """Its files."""
         return [file.path(self.target) for file in self.plan.files]
 
+    @property
+    def opened(self) -> Path:
+        """What programs are given to open: the folder, or the first file."""
+        return self.target if self.plan.is_folder else self.paths[0]
+
     def weighed(self, importance: Importance) -> Result:
         """The same result, planned again now that the importance matrix is there.
 

@@ -14,7 +14,7 @@ from app.core.hub import Convertibility
 from app.core.places import sample_model
 from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
-from app.formats import FORMATS, PRESETS
+from app.formats import FORMATS
 from app.hub import errors
 from app.hub.details import model
 from app.hub.remote import open_remote
@@ -49,7 +49,7 @@ def test_that_a_plan_from_headers_is_the_plan_from_the_files(client, tmp_path):
     remote = open_remote(client, model(client, "org/sample"))
     local = open_model(shutil.copytree(sample_model(), tmp_path / "sample"))
     from_headers, from_files = (FORMATS["gguf"].prepare(one) for one in (remote, local))
-    for _, preset in PRESETS.values():
+    for preset in FORMATS["gguf"].presets:
         assert from_headers.plan(preset.recipe()) == from_files.plan(preset.recipe())
     assert remote.weights == local.weights
 

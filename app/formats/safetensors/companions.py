@@ -1,0 +1,122 @@
+"""The small files of a folder: config, tokenizer, templates, and the model card."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app import __version__
+from app.core.words import size
+from app.formats.base import Preset
+from app.formats.safetensors.layout import INDEX, SINGLE
+from app.models.base import Checkpoint
+from app.models.facts import model_facts
+from app.models.safetensors_folder import CONFIG, SMALL, inside
+
+CARD = "README.md"
+_MADE = {CONFIG, INDEX, CARD}
+#: What tokenizers and preprocessors are kept in, besides what Nibble reads itself.
+_MORE = (
+    "chat_template.json", "merges.txt", "preprocessor_config.json", "processor_config.json",
+    "spiece.model", "sentencepiece.bpe.model", "tekken.json", "tokenizer.model.v3",
+    "video_preprocessor_config.json", "vocab.txt", "LICENSE", "LICENSE.txt", "LICENSE.md",
+    "NOTICE", "USE_POLICY.md",
+)  # fmt: skip
+_COPIED = tuple(dict.fromkeys(name for name in (*SMALL, *_MORE) if name not in _MADE))
+_LARGEST = 64_000_000
+_LICENSE = re.compile(r"^license:\s*['\"]?([\w.+-]{1,100})['\"]?\s*$", re.MULTILINE)
+_HUB = re.compile(r"(?:models--)?([\w.-]+)--([\w.-]+)")
+_SHARD = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+_UNFINISHED = (".journal", ".lock")
+
+
+def is_of_model(name: str) -> bool:
+    """Whether a file of that name belongs to a folder like those that Nibble writes."""
+    for ending in _UNFINISHED:
+        name = name.removesuffix(ending)
+    known = {SINGLE, *_MADE, *_COPIED, "quantize_config.json"}
+    return name in known or bool(_SHARD.fullmatch(name))
+
+
+def copied_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The source's files that describe how text becomes tokens and back, by name."""
+    found = {}
+    for name in _COPIED:
+        path = checkpoint.path / name
+        if path.is_file() and path.stat().st_size <= _LARGEST:
+            found[name] = inside(checkpoint.path, name).read_bytes()
+    return found
+
+
+def hub_name(checkpoint: Checkpoint) -> str:
+    """The source's name on the hub, where its folder tells: "org/name"; else ""."""
+    for folder in (checkpoint.path.resolve(), *checkpoint.path.resolve().parents[:3]):
+        match = _HUB.fullmatch(folder.name)
+        if match:
+            return f"{match[1]}/{match[2]}"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What a model card tells."""
+
+    preset: Preset
+    method: str
+    library: str
+    quantized: int
+    """Matrices."""
+    kept: int
+    """Tensors."""
+    dtype: str
+    nbytes: int
+    bits: float
+    """Of a weight, on average."""
+
+
+def card(checkpoint: Checkpoint, story: Story) -> bytes:
+    """README.md: what the folder holds, where it comes from, and what was done."""
+    facts, base = model_facts(checkpoint), hub_name(checkpoint)
+    name, licence = facts.name, _licence(checkpoint.path)
+    front = {
+        "base_model": base,
+        "base_model_relation": "quantized" if base and story.quantized else "",
+        "library_name": story.library,
+        "license": licence,
+    }
+    lines = ["---", *(f"{key}: {value}" for key, value in front.items() if value)]
+    lines += ["tags:", "- nibble", "---", "", f"# {name} in {story.preset.name}", ""]
+    lines += [
+        f"{story.preset.summary} Made from {base or name} with Nibble {__version__}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| Format | {story.preset.name} |",
+        *([f"| Method | {story.method} |"] if story.quantized else []),
+        f"| Weights | {size(story.nbytes)}, {story.bits:.2f} bits each |",
+        f"| Source | {size(checkpoint.nbytes)} |",
+        *([f"| Quantized | {story.quantized} matrices |"] if story.quantized else []),
+        f"| In {story.dtype} | {story.kept} tensors |",
+        f"| Runs in | {story.preset.runs_in} |",
+        "",
+    ]
+    return "\n".join(lines).encode()
+
+
+def _licence(folder: Path) -> str:
+    """The licence that the source's card names in its front matter; "" where it does not."""
+    try:
+        text = (folder / CARD).read_bytes()[:65536].decode("utf-8", "replace")
+    except OSError:
+        return ""
+    front = text.split("\n---", 1)[0] if text.startswith("---") else ""
+    found = _LICENSE.search(front)
+    return found[1] if found else ""
+
+
+def described(config: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """The source's config.json with what a scheme adds to it."""
+    return {**config, **added}

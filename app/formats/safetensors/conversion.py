@@ -1,0 +1,317 @@
+"""A model folder on its way into another folder: the plan, and the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from app.core.errors import AppError, Unsupported
+from app.core.plan import ImportanceFacts, Plan, PlannedTensor
+from app.core.recipe import Recipe
+from app.core.words import size
+from app.encodings import find_encoding
+from app.encodings.as_stored import AsStored
+from app.encodings.base import DTYPE_BYTES, Encoding
+from app.encodings.dtypes import torch_dtype
+from app.encodings.fp8 import Float8
+from app.encodings.microscaled import NvFp4
+from app.formats.base import Conversion
+from app.formats.safetensors.companions import CARD, Story, card, copied_files
+from app.formats.safetensors.floats import kept_dtype, main_dtype, with_dtype
+from app.formats.safetensors.joined import Among, Largest
+from app.formats.safetensors.layout import Entry, json_bytes, lay_out, small_file
+from app.formats.safetensors.scheme import Modules, Scheme, module
+from app.formats.safetensors.schemes import SCHEMES
+from app.formats.safetensors.targets import Role, Target, taken_apart, targets_of
+from app.models.base import Checkpoint
+from app.models.description import Description, describe_folder
+from app.models.named_weights import StoredTensor
+from app.models.quantized import plain
+from app.models.safetensors_folder import CONFIG
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ROWS_AT_ONCE = 1 << 21
+"""Weights that are looked through at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What becomes of a tensor."""
+
+    target: Target
+    entry: Entry
+    quantized: bool
+    meant: bool
+    """Whether it would be quantized, did its sizes divide."""
+
+
+class FolderConversion(Conversion):
+    """Keeps names, config and tokenizer, and stores matrices as a runtime reads them."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Look at config, tokenizer and shapes.
+
+        Raises:
+            BadModelFile: One of them is damaged.
+            Unsupported: The source is a GGUF file, or quantized in a way that is not read.
+        """
+        if checkpoint.kind != "safetensors":
+            raise Unsupported(
+                "A folder for transformers, vLLM or MLX cannot be made from a GGUF file yet.",
+                "Choose the original folder with .safetensors files.",
+            )
+        self._checkpoint = plain(checkpoint)
+        self._main = main_dtype(self._checkpoint)
+        self._unknown: AppError | None = None
+        self._description: Description | None = None
+        try:
+            self._description = describe_folder(self._checkpoint)
+        except AppError as error:  # such a model can be copied all the same
+            self._unknown = error
+        self._targets = targets_of(self._checkpoint, self._description)
+        self._by_name: dict[str, Target] = {}
+        self._groups: dict[str, list[Target]] = {}
+        for target in (*self._targets, *self._apart):
+            self._by_name[target.name] = target
+        for target in self._apart:
+            if target.group:
+                self._groups.setdefault(target.group, []).append(target)
+        self._largest = Largest(self._members)
+
+    @override
+    def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
+        scheme = SCHEMES[recipe.preset]
+        self._check(recipe, scheme)
+        dtype = scheme.floats(self._main)
+        choices = self._choices(scheme, dtype)
+        bare = [one for one in choices if one.meant and not one.quantized]
+        done = [one for one in choices if one.quantized]
+        if scheme.roles and not done:
+            raise _nothing(scheme, bare)
+        names = [name for one in done for name in scheme.beside(one.target)]
+        entries = [one.entry for one in choices] + [_zero(name) for name in names]
+        files, tensors = lay_out(entries, scheme.made_for, recipe.split_bytes)
+        added = scheme.config(_modules(choices, dtype))
+        config = {**with_dtype(self._checkpoint.config, dtype), **added}
+        small = {CONFIG: json_bytes(config), **self._copied, **scheme.files(added)}
+        plan = Plan(recipe.preset, tuple(tensors), tuple(files))
+        small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
+        files += [small_file(name, content) for name, content in small.items()]
+        notes = (*self._checkpoint.notes, *_notes(choices, bare, dtype, self._main))
+        return Plan(recipe.preset, tuple(tensors), tuple(files), notes)
+
+    @override
+    def rows(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor:
+        import torch
+
+        if not tensor.sources:
+            return torch.zeros(1, 1)
+        return self._rows(self._by_name[tensor.name], start, stop).to(torch.float32)
+
+    @override
+    def stored(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor | None:
+        import torch
+
+        if not tensor.sources:
+            return torch.zeros(1, dtype=torch.uint8)
+        if tensor.encoding not in DTYPE_BYTES:
+            return None
+        found = self._rows(self._by_name[tensor.name], start, stop)
+        if found.dtype is not torch_dtype(tensor.encoding):
+            return None
+        return found.contiguous().view(torch.uint8)
+
+    @override
+    def encoding(self, tensor: PlannedTensor) -> Encoding:
+        found = find_encoding(tensor.encoding)
+        group = self._by_name[tensor.name].group if tensor.sources else ""
+        one_scale = isinstance(found, NvFp4) or (
+            isinstance(found, Float8) and found.strategy == "tensor"
+        )
+        if group and one_scale:
+            assert isinstance(found, NvFp4 | Float8)
+            return Among(found, self._largest.of(group))
+        return found
+
+    @override
+    def source_bytes(self, tensor: PlannedTensor) -> int:
+        if not tensor.sources:
+            return 0
+        info = self._checkpoint.tensors[tensor.sources[0]]
+        return round(info.nbytes * tensor.weights / max(1, info.weights))
+
+    @cached_property
+    def _apart(self) -> list[Target]:
+        """The targets with a matrix for each expert."""
+        if self._description is None:
+            return self._targets
+        return taken_apart(self._targets, self._description)
+
+    @cached_property
+    def _copied(self) -> dict[str, bytes]:
+        return copied_files(self._checkpoint)
+
+    def _rows(self, target: Target, start: int, stop: int) -> Tensor:
+        (name,) = target.sources
+        if target.stack is None:
+            return self._checkpoint.rows(name, start, stop)
+        sources = [StoredTensor(self._checkpoint, name)]
+        return target.stack.change.rows(sources, target.first + start, target.first + stop)
+
+    def _members(self, group: str) -> Iterator[Tensor]:
+        for target in self._groups[group]:
+            rows, columns = target.shape
+            step = max(1, _ROWS_AT_ONCE // columns)
+            for start in range(0, rows, step):
+                yield self._rows(target, start, min(rows, start + step)).float()
+
+    def _check(self, recipe: Recipe, scheme: Scheme) -> None:
+        """Refuse what a folder cannot be.
+
+        Raises:
+            Unsupported: It was asked for.
+        """
+        if scheme.roles and self._unknown is not None:
+            raise self._unknown
+        kind = self._checkpoint.config.get("model_type")
+        if scheme.families and kind not in scheme.families:
+            raise Unsupported(
+                f"{recipe.preset} is for models of another family.", "Choose another format."
+            )
+        options = {
+            "a type for single tensors": recipe.overrides,
+            "a type for the output layer": recipe.output,
+            "a type for the embedding": recipe.embedding,
+            "the same type for all": recipe.pure,
+            "entries of a GGUF file": recipe.metadata,
+            "an importance matrix": recipe.importance,
+        }
+        wished = [name for name, value in options.items() if value]
+        if wished:
+            raise Unsupported(
+                f"{recipe.preset} is a folder, where {wished[0]} cannot be chosen.",
+                "Leave that option out, or choose a GGUF format.",
+            )
+
+    def _choices(self, scheme: Scheme, dtype: str) -> list[_Choice]:
+        """What becomes of every tensor. What runtimes join is all quantized or not at all."""
+        targets = self._apart if Role.EXPERT in scheme.roles else self._targets
+        encoding = find_encoding(scheme.encoding(dtype))
+        entries = {
+            target.name: _quantized(target, encoding, scheme)
+            for target in targets
+            if target.role in scheme.roles
+        }
+        left = {
+            target.group
+            for target in targets
+            if target.group and entries.get(target.name, target) is None
+        }
+        choices = []
+        for target in targets:
+            entry = None if target.group in left else entries.get(target.name)
+            kept = entry or self._kept(target, dtype)
+            choices.append(_Choice(target, kept, entry is not None, target.name in entries))
+        return choices
+
+    def _kept(self, target: Target, dtype: str) -> Entry:
+        info = self._checkpoint.tensors[target.sources[0]]
+        found = find_encoding(kept_dtype(info, self._main, dtype))
+        return Entry.of(_planned(target, found), found)
+
+
+def _planned(target: Target, encoding: Encoding) -> PlannedTensor:
+    return PlannedTensor(target.name, target.shape, encoding.name, 0, 0, target.sources)
+
+
+def _quantized(target: Target, encoding: Encoding, scheme: Scheme) -> Entry | None:
+    """A quantized matrix; None where its sizes do not divide."""
+    if not scheme.fits(target.shape):
+        return None
+    try:
+        return Entry.of(_planned(target, encoding), encoding)
+    except ValueError:
+        return None
+
+
+def _zero(name: str) -> Entry:
+    found = AsStored("U8")
+    return Entry.of(PlannedTensor(name, (), found.name, 0, 0, ()), found)
+
+
+def _modules(choices: Iterable[_Choice], dtype: str) -> Modules:
+    quantized, left = [], ["lm_head"]
+    for one in choices:
+        name, role = one.target.name, one.target.role
+        if one.quantized:
+            quantized.append(module(name))
+        elif role not in {Role.EMBEDDING, Role.STACK} and _like_linear(one.target):
+            left.append(module(name))
+    return Modules(tuple(quantized), tuple(dict.fromkeys(left)), dtype)
+
+
+def _like_linear(target: Target) -> bool:
+    """Whether runtimes may have a linear layer of that name."""
+    return len(target.shape) == 2 and target.name.endswith(".weight")
+
+
+def _nothing(scheme: Scheme, bare: Sequence[_Choice]) -> Unsupported:
+    if not bare:
+        return Unsupported(
+            f"This model has nothing that {scheme.preset.name} would quantize.",
+            "Choose another format.",
+        )
+    shape = " x ".join(map(str, bare[0].target.shape))
+    return Unsupported(
+        f"The sizes of this model do not suit {scheme.preset.name}: {module(bare[0].target.name)} "
+        f"is {shape}.",
+        "Choose a format with smaller groups.",
+    )
+
+
+def _notes(
+    choices: Sequence[_Choice], bare: Sequence[_Choice], dtype: str, main: str
+) -> Iterator[str]:
+    if bare:
+        meant = sum(one.meant for one in choices)
+        number = len(bare)
+        yield (
+            f"{number} of {meant} matrices stay in {dtype}, because their sizes do not divide "
+            f"evenly: {module(bare[0].target.name)}{' and others' if number > 1 else ''}."
+        )
+    stacks = [one for one in choices if one.target.role is Role.STACK and not one.quantized]
+    if stacks and any(one.quantized for one in choices):
+        yield (
+            f"The experts ({size(sum(one.entry.tensor.nbytes for one in stacks))}) stay in "
+            f"{dtype}: this format does not know them in the form that this model has."
+        )
+    experts = [one for one in choices if one.target.role is Role.EXPERT and not one.meant]
+    if experts and any(one.quantized for one in choices):
+        yield (
+            f"The experts ({size(sum(one.entry.tensor.nbytes for one in experts))}) stay in "
+            f"{dtype}: programs that load this format cannot load quantized ones."
+        )
+    if main == "F32" and dtype != "F32" and any(one.quantized for one in choices):
+        yield f"The source is in F32; what is not quantized becomes {dtype}."
+
+
+def _story(
+    scheme: Scheme, recipe: Recipe, plan: Plan, choices: Sequence[_Choice], dtype: str
+) -> Story:
+    quantized = sum(one.quantized for one in choices)
+    return Story(
+        preset=scheme.preset,
+        method=recipe.method,
+        library=scheme.library,
+        quantized=quantized,
+        kept=len(choices) - quantized,
+        dtype=dtype,
+        nbytes=plan.total_bytes,
+        bits=plan.bits_per_weight,
+    )

@@ -1,0 +1,63 @@
+"""What mlx-lm loads on Macs: integers with a scale and a bias for each group.
+
+mlx-lm quantizes the embedding and the output layer as well; a module is quantized where its file
+has scales for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from typing_extensions import override
+
+from app.formats.base import Preset
+from app.formats.safetensors.scheme import MAC, Modules, Scheme, scaled
+from app.formats.safetensors.targets import Role
+
+_QUALITY = {
+    2: "unusable for most models", 3: "visible loss", 4: "small loss", 5: "very small loss",
+    6: "practically the original", 8: "practically the original",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mlx(Scheme):
+    """2 to 8 bits in groups."""
+
+    bits: int
+    group: int = 64
+
+    roles: ClassVar[frozenset[Role]] = frozenset(
+        {Role.LINEAR, Role.EXPERT, Role.EMBEDDING, Role.OUTPUT}
+    )
+    library: ClassVar[str] = "mlx"
+    made_for: ClassVar[str] = "mlx"
+
+    @classmethod
+    @override
+    def variants(cls) -> Iterator[Self]:
+        for bits in (8, 6, 5, 4, 3, 2):
+            yield cls(bits)
+
+    @property
+    @override
+    def preset(self) -> Preset:
+        return Preset(
+            f"mlx-{self.bits}bit",
+            self.encoding("BF16"),
+            f"{self.bits}-bit integers for Macs with Apple's own processors.",
+            _QUALITY[self.bits],
+            group="folders for MLX on a Mac",
+            featured=self.bits == 4,
+            runs_in=MAC,
+        )
+
+    @override
+    def encoding(self, dtype: str) -> str:
+        return scaled(f"mlx-{self.bits}bit-g{self.group}", dtype)
+
+    @override
+    def config(self, modules: Modules) -> dict[str, Any]:
+        return {"quantization": {"group_size": self.group, "bits": self.bits, "mode": "affine"}}
