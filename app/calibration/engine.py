@@ -123,6 +123,12 @@ class Pass:
         """The tensors of the source that a layer is made of."""
         return self._skeleton.layer_names(index, self._source)
 
+    @property
+    def head_names(self) -> frozenset[str]:
+        """The tensors of the source that the output matrix is made of."""
+        origin = self._skeleton.origin(self._source, self._skeleton.head)
+        return frozenset(origin.names if origin else ())
+
     def layer(self, index: int, *, stay: bool = False) -> Generator[int, None, Collected]:
         """Collect what the matrices of one layer are multiplied with.
 

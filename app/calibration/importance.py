@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 
 from app.calibration.cache import ImportanceCache, cache_key
 from app.calibration.chats import ChatTemplate
 from app.calibration.checkpoint import LayerCheckpoint
-from app.calibration.collectors import Collected, Statistic, SumOfSquares
+from app.calibration.collectors import Collected, SumOfSquares
 from app.calibration.engine import collect
+from app.calibration.matching import by_matrix
 from app.calibration.text import (
     DEFAULT_CHUNKS,
     CalibrationWindows,
@@ -158,7 +158,7 @@ def _squares(found: Collected, weight: Weight) -> Squares | None:
 
     if len(weight.shape) < 2:
         return None
-    rows = _by_matrix(found, weight)
+    rows = by_matrix(found, weight)
     sums = torch.zeros(len(rows), weight.shape[-1])
     counts = torch.zeros(len(rows))
     for matrix, row in enumerate(rows):
@@ -167,19 +167,3 @@ def _squares(found: Collected, weight: Weight) -> Squares | None:
             sums[matrix] = columns
             counts[matrix] = row.tokens
     return Squares(sums, counts) if counts.any() else None
-
-
-def _by_matrix(found: Collected, weight: Weight) -> Sequence[Statistic | None]:
-    """What is known of each matrix of a GGUF tensor, from the tensors that it is made of.
-
-    They are a stack of those matrices, or parts of one that were given the same inputs, or the
-    one that all of them were parts of.
-    """
-    rows: list[Statistic | None] = []
-    for source in weight.sources:
-        known = dict(found.of(source.name))
-        rows.extend(known.get(matrix) for matrix in range(prod(source.shape[:-2])))
-    matrices = prod(weight.shape[:-2])
-    if len(rows) == matrices:
-        return rows
-    return [next(filter(None, rows), None)] * matrices

@@ -21,6 +21,7 @@ DEFAULT_CHUNKS = 64
 
 _FEW_CHUNKS = 16
 _CHARACTERS_A_TOKEN = 20  # far more than any tokenizer has on average; bounds what is read
+_CHOICE = 16  # windows to draw from, for each one that is wanted
 _PIECE = 2**20
 
 
@@ -48,6 +49,7 @@ def cut_calibration_windows(
     chunks: int,
     length: int,
     template: ChatTemplate | None = None,
+    seed: int = 0,
 ) -> CalibrationWindows:
     """Tokenize a text and cut it into windows, as llama-imatrix does.
 
@@ -60,6 +62,7 @@ def cut_calibration_windows(
         chunks: How many windows to cut at most.
         length: Tokens a window.
         template: How the model's chats are written.
+        seed: Which windows of a text that has more; 0: the first ones.
 
     Raises:
         Unsupported: The text does not fill one window.
@@ -67,20 +70,25 @@ def cut_calibration_windows(
     """
     import torch
 
-    wanted = chunks * length
+    wanted = chunks * length * (_CHOICE if seed else 1)
     ids: list[int] = [] if tokenizer.opening is None else [tokenizer.opening]
     for text in _texts(path, _CHARACTERS_A_TOKEN * wanted, template):
         ids.extend(tokenizer.encode(text))
         if len(ids) >= wanted:
             break
     count = min(chunks, len(ids) // length)
-    if not count:
+    if count < 1:
         raise Unsupported(
             f"The text {path.name} is too short to calibrate with: it has {len(ids):,} tokens, "
             f"and {length:,} are the least.",
             f"Choose a text of at least {10 * _FEW_CHUNKS * length // 1000 * 1000:,} words.",
         )
-    windows = torch.tensor(ids[: count * length], dtype=torch.int64).reshape(count, length)
+    there = len(ids) // length
+    windows = torch.tensor(ids[: there * length], dtype=torch.int64).reshape(there, length)
+    if seed:
+        drawn = torch.randperm(there, generator=torch.Generator().manual_seed(seed))
+        windows = windows[drawn[:count].sort().values]
+    windows = windows[:count].clone()
     if tokenizer.opening is not None:
         windows[:, 0] = tokenizer.opening
     note = (

@@ -17,7 +17,7 @@ from app.methods.nearest import Nearest
 from app.methods.options import Option, options_of, with_options
 
 _AND = "+"
-_CASTS = {"F64", "F32", "F16", "BF16"}
+CASTS = {"F64", "F32", "F16", "BF16"}
 """Encodings without codes to choose."""
 
 
@@ -80,7 +80,7 @@ class Treatment:
         Raises:
             Unsupported: That is so for all of them.
         """
-        quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in _CASTS]
+        quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
         others = [name for name in quantized if not self.main.fits(find_encoding(name))]
         if not others or self.smoothing is not None:
             return ()

@@ -247,9 +247,9 @@ def check_space(files: Sequence[PartialFile]) -> None:
 
 def discard_partial(target: Path) -> None:
     """Delete what an unfinished job left beside `target`."""
-    for suffix in (".partial", ".partial.journal", ".partial.lock"):
+    for suffix in ("", ".journal", ".lock", ".layers", ".new"):
         with contextlib.suppress(OSError):
-            target.with_name(target.name + suffix).unlink(missing_ok=True)
+            target.with_name(f"{target.name}.partial{suffix}").unlink(missing_ok=True)
 
 
 def _line(offset: int, length: int, crc: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.advisor.conversion import check_memory, conversion_needs
 from app.advisor.speeds import MeasuredSpeeds
+from app.calibration.checkpoint import LayerCheckpoint
 from app.core.errors import BadModelFile
 from app.core.events import Event, Finished, Note, Progress, ResultDone
 from app.core.hub import is_hub_id
@@ -25,14 +26,17 @@ from app.core.report import Report, TensorResult, load_report
 from app.devices import look
 from app.encodings.kernels import warm_up
 from app.evaluation.tensor_error import measure_tensors
+from app.models.named_weights import NamedWeights
 from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
 from app.worker.files import ResultFiles, discard_results, refuse_existing
 from app.worker.folder import FolderFiles, discard_folder, refuse_folder
 from app.worker.importance import importances, must_calibrate
+from app.worker.layers import LayerFiller
 from app.worker.measure import measure
 from app.worker.pipeline import Filling, Pipeline
 from app.worker.reporting import make_report, with_measured
+from app.worker.shown import show
 from app.worker.stages import Stages
 from app.worker.work import Result, Work
 
@@ -173,18 +177,44 @@ def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generato
     with opened([file for outcome in outcomes for file in outcome.files.to_open()]):
         whole = not any(outcome.files.is_resumed for outcome in missing)
         if missing:
-            pipeline = Pipeline(
-                [outcome.filling() for outcome in missing], Encoder(work.job.device), work.threads
-            )
-            yield from stages.place("quantize", pipeline.run())
+            yield from _fill(work, stages, missing)
             work.check_source_unchanged()
         seconds = time.monotonic() - clock
         for part, outcome in enumerate(outcomes):
             checking = _finish(work, outcome, seconds)
             yield from stages.place("verify", checking, part, len(outcomes))
-    if whole and len(missing) == len(work.results) == 1:
+    calibrated = any(result.is_calibrated for result in work.results)
+    if whole and len(missing) == len(work.results) == 1 and not calibrated:
         seconds, preset = time.monotonic() - clock, work.results[0].plan.preset
         MeasuredSpeeds().add(work.job.device, preset, work.source.nbytes, seconds)
+
+
+def _fill(work: Work, stages: Stages, missing: Sequence[_Outcome]) -> Generator[Event]:
+    """Quantize in one pass what needs no more than weights; then, one by one, what does."""
+    encoder = Encoder(work.job.device)
+    plain = [outcome.filling() for outcome in missing if not outcome.result.is_calibrated]
+    if plain:
+        pipeline = Pipeline(plain, encoder, work.threads)
+        yield from stages.place("quantize", pipeline.run())
+    calibrated = [outcome for outcome in missing if outcome.result.is_calibrated]
+    for part, outcome in enumerate(calibrated):
+        filling = _fill_by_layers(work, outcome, encoder)
+        yield from stages.place("fit", filling, part, len(calibrated))
+
+
+def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generator[Event]:
+    result, files = outcome.result, outcome.files
+    shown = yield from show(work.job, work.source, result.plan)
+
+    def written() -> NamedWeights:
+        paths = files.paths()
+        return NamedWeights(result.form.open(paths[0], paths), shown.source.description)
+
+    kept = LayerCheckpoint(files.states, key=work.fingerprint(result))
+    filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, written, kept)
+    yield from filler.run()
+    if shown.place.full:
+        yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
 
 
 def _finish(work: Work, outcome: _Outcome, seconds: float) -> Generator[Event]:

@@ -55,6 +55,12 @@ class ResultFiles:
         pairs = zip(self._files, self._placed, strict=True)
         return [file for file, placed in pairs if not (placed and self.is_whole)]
 
+    @property
+    def states(self) -> Path:
+        """Where a run may keep what the next one needs to go on, until the files are complete."""
+        path = self._files[0].path
+        return path.with_name(f"{path.name}.layers")
+
     def paths(self) -> list[Path]:
         """Where the files are now."""
         pairs = zip(self._files, self._placed, strict=True)

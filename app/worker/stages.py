@@ -8,22 +8,26 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from app.calibration.text import DEFAULT_CHUNKS
+from app.calibration.treatment import Treatment
 from app.core.events import Event, Progress
 from app.core.job import Job
 from app.core.plan import Plan
 from app.core.recipe import AUTOMATIC
 from app.evaluation.comparison import DEFAULT_TOKENS
+from app.evaluation.text import DEFAULT_CONTEXT
+from app.worker.shown import DEFAULT_SAMPLES
 from app.worker.work import threads_of
 
 Result = TypeVar("Result")
 
 # Typical rates of one processor thread. Only their ratio matters.
 _QUANTIZED_A_SECOND = 40e6
+_FITTED_A_SECOND = 1e6
 _VERIFIED_A_SECOND = 150e6
 _MULTIPLIED_A_SECOND = 30e9
 _DOWNLOADED_A_SECOND = 12e6  # bytes, by a common line
 _CALIBRATED_TOKENS = DEFAULT_CHUNKS * 512
-_ORDER = ("download", "calibrate", "quantize", "verify", "evaluate")
+_ORDER = ("download", "calibrate", "quantize", "fit", "verify", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Stages:
     evaluate: float
     download: float = 0.0
     calibrate: float = 0.0
+    fit: float = 0.0
+    """What is quantized layer by layer, while the model is seen at work."""
 
     @classmethod
     def of(
@@ -54,10 +60,14 @@ class Stages:
         scored = DEFAULT_TOKENS if job.evaluate else 0
         # Two operations a weight and token.
         each = 2 * weights / _MULTIPLIED_A_SECOND / threads
+        recipes = [output.recipe for output in job.outputs]
+        fitted = sum(bool(Treatment.of(one.method, one.options).needs) for one in recipes)
+        shown = (job.samples or DEFAULT_SAMPLES) * (job.length or DEFAULT_CONTEXT)
         seconds = {
             "download": to_fetch / _DOWNLOADED_A_SECOND,
             "calibrate": each * read,
-            "quantize": len(plans) * weights / _QUANTIZED_A_SECOND / threads,
+            "quantize": (len(plans) - fitted) * weights / _QUANTIZED_A_SECOND / threads,
+            "fit": fitted * (2 * each * shown + weights / _FITTED_A_SECOND / threads),
             "verify": len(plans) * weights / _VERIFIED_A_SECOND / threads,
             "evaluate": each * scored * (1 + len(plans)),
         }

@@ -20,6 +20,7 @@ from app.models.base import Checkpoint
 from app.models.merged import with_adapters
 from app.worker.device import check_device
 from app.worker.importance import Importance
+from app.worker.shown import shown_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class Work:
             self.job.device.partition(":")[0],  # each kind of device has kernels of its own
             self.job.adapters,
             self.source_state,
+            shown_facts(self.job) if result.is_calibrated else "",
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -1,0 +1,260 @@
+"""Fills a result layer by layer, with methods that have to see the model at work.
+
+For each layer: the text runs through it, and statistics of its matrices' inputs are summed; its
+tensors are quantized with them and written; where the method wants it, the text runs through the
+written layer again, so that the next layer sees what the quantized model will compute. Statistics
+of one layer are held at a time. Tensors outside of layers come last.
+
+What is left of a run that was cut off: the slices that the files have, and now and then the hidden
+states behind a layer. The rest is computed again, with the same bytes as outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from app.calibration.checkpoint import LayerCheckpoint
+from app.calibration.collectors import Collected
+from app.calibration.engine import Pass
+from app.calibration.matching import Match, Matching
+from app.calibration.moments import Gather
+from app.calibration.treatment import CASTS, Treatment
+from app.core.events import Note, Progress, TensorDone
+from app.formats.slices import Slice, matrix_rows
+from app.methods.base import Statistics
+from app.methods.nearest import Nearest
+from app.models.skeleton import WeightSource
+from app.worker.encoder import Encoder
+from app.worker.pipeline import Filling, Pipeline, Reading
+from app.worker.shown import Shown
+
+Events = Generator[Progress | TensorDone | Note]
+Outcome = TypeVar("Outcome")
+
+_ENOUGH = 0.5
+"""Tokens for each column that a matrix has to meet before more than their sizes is trusted."""
+_FILLED_A_SECOND = 2e6
+_MULTIPLIED_A_SECOND = 30e9
+"""Weights, and operations with them, of one thread. Only their ratio matters."""
+
+
+class LayerFiller:
+    """Fills one result."""
+
+    def __init__(
+        self,
+        shown: Shown,
+        filling: Filling,
+        encoder: Encoder,
+        threads: int,
+        written: Callable[[], WeightSource],
+        kept: LayerCheckpoint,
+    ) -> None:
+        """See `Filling` and `Pipeline`.
+
+        Args:
+            shown: The model and its text.
+            filling: The result.
+            encoder: Quantizes.
+            threads: Slices at a time.
+            written: Opens what has been written of the result until then.
+            kept: Where hidden states are kept for another run.
+        """
+        self._treatment, self._encoder, self._threads = filling.treatment, encoder, threads
+        self._written, self._kept = written, kept
+        self._gather = Gather(self._treatment.needs)
+        self._pass = Pass(shown.source, shown.windows, self._gather, shown.place)
+        self._matching = Matching(shown.source.description)
+        self._pipeline = Pipeline([filling], encoder, threads)
+        self._layers, self._rest = self._by_layers(self._pipeline.work)
+        self._sees_quantized = self._treatment.main.sees_quantized
+        self._course = _Course(self._pass.layers, shown.windows.numel(), self._sees_quantized)
+        self._few: set[tuple[str, int]] = set()
+
+    def run(self) -> Events:
+        """Write every tensor; what an earlier run has finished is kept.
+
+        Raises:
+            AppError: The model cannot be run, or a file cannot be written.
+        """
+        with self._pipeline.begun():
+            first = self._resumed()
+            for index, work in enumerate(self._layers):
+                if index < first:
+                    yield from self._fill(work, Collected(self._gather))
+                    self._course.skip()
+                else:
+                    yield from self._layer(index, work)
+            yield from self._end()
+        self._kept.forget()
+        if self._few:
+            yield Note(
+                f"{len(self._few)} matrices of experts met too few tokens of the text to learn "
+                f"from: {self._treatment.main.name} left them to rounding. More text would help."
+            )
+
+    def _layer(self, index: int, work: Sequence[Reading]) -> Events:
+        item = f"layer {index + 1} of {self._pass.layers}"
+        found = Collected(self._gather)
+        if self._is_missing(work):
+            seen = self._pass.layer(index, stay=self._sees_quantized)
+            found = yield from self._shown(seen, item)
+        elif not self._sees_quantized:
+            yield from self._shown(self._pass.advance(index), item)
+        yield from self._fill(work, found)
+        if self._sees_quantized:
+            yield from self._shown(self._pass.advance(index, self._written()), item)
+        self._pipeline.flush()  # a state behind layers that are not all there would be of no use
+        self._kept.save(index + 1, self._pass.hidden, Collected(self._gather))
+
+    def _end(self) -> Events:
+        found = Collected(self._gather)
+        heads = self._pass.head_names
+        of_head = [
+            reading
+            for reading in self._rest
+            if not heads.isdisjoint(self._matching.sources(reading.piece.tensor))
+            and reading.piece.tensor.encoding not in CASTS
+        ]
+        if self._is_missing(of_head):
+            found = yield from self._shown(self._pass.head(), "output")
+        yield from self._fill(self._rest, found)
+
+    def _shown(
+        self, steps: Generator[int, None, Outcome], item: str
+    ) -> Generator[Progress, None, Outcome]:
+        while True:
+            try:
+                count = next(steps)
+            except StopIteration as end:
+                outcome: Outcome = end.value
+                return outcome
+            yield self._course.after(count * self._pass.hidden.shape[1], item)
+
+    def _fill(self, work: Sequence[Reading], found: Collected) -> Events:
+        """Write the tensors of `work` with what is known of their inputs."""
+        with _one_thread_each():
+            for group in self._groups(work, found):
+                for event in self._pipeline.fill(self._with_known(group)):
+                    if isinstance(event, Progress):
+                        yield self._course.filled(event)
+                    else:
+                        yield event
+
+    def _groups(self, work: Sequence[Reading], found: Collected) -> Iterator[_Group]:
+        """What has the same inputs, together."""
+        groups: dict[object, _Group] = {}
+        for reading in work:
+            tensor = reading.piece.tensor
+            match = None
+            if tensor.encoding not in CASTS:
+                match = self._matching.find(found, tensor)[_matrix(reading.piece)]
+            key = (id(match.statistic), match.order) if match else None
+            groups.setdefault(key, _Group(match)).readings.append(reading)
+        yield from groups.values()
+
+    def _with_known(self, group: _Group) -> Sequence[Reading]:
+        match = group.match
+        if match is None or not self._is_missing(group.readings):
+            return group.readings
+        known = match.arranged(self._gather.statistics(match.statistic))
+        treatment = self._treatment
+        if match.statistic.tokens < _ENOUGH * group.readings[0].piece.tensor.shape[-1]:
+            pieces = [reading.piece for reading in group.readings]
+            self._few.update((piece.tensor.name, _matrix(piece)) for piece in pieces)
+            known, treatment = Statistics(importance=known.importance), Treatment((Nearest(),))
+        lent = self._encoder.lend(known)
+        return [
+            Reading(
+                tuple(
+                    (replace(filling, treatment=treatment, known=lent), piece)
+                    for filling, piece in reading.uses
+                )
+            )
+            for reading in group.readings
+        ]
+
+    def _resumed(self) -> int:
+        """Layers that are done; the text is put behind them."""
+        kept = self._kept.load(self._gather)
+        if kept is None or any(map(self._is_missing, self._layers[: kept[0]])):
+            return 0
+        return kept[0] if self._pass.resume(kept[1]) else 0
+
+    def _is_missing(self, work: Sequence[Reading]) -> bool:
+        """Whether some of it has not been written."""
+        uses = (use for reading in work for use in reading.uses)
+        return any(not filling.has(piece) for filling, piece in uses)
+
+    def _by_layers(self, work: Sequence[Reading]) -> tuple[list[list[Reading]], list[Reading]]:
+        """What belongs to each layer, and everything else."""
+        layers = range(self._pass.layers)
+        place = {name: index for index in layers for name in self._pass.names(index)}
+        found: list[list[Reading]] = [[] for _ in layers]
+        rest: list[Reading] = []
+        for reading in work:
+            sources = self._matching.sources(reading.piece.tensor)
+            places = {place.get(name, -1) for name in sources} or {-1}
+            (found[places.pop()] if len(places) == 1 and -1 not in places else rest).append(reading)
+        return found, rest
+
+
+@dataclass(slots=True)
+class _Group:
+    """Slices of matrices that have the same inputs."""
+
+    match: Match | None
+    readings: list[Reading] = field(default_factory=list)
+
+
+class _Course:
+    """How far the whole has come: a number that only grows."""
+
+    def __init__(self, layers: int, tokens: int, sees_quantized: bool) -> None:
+        passes = 2 if sees_quantized else 1
+        self._per_layer = passes * tokens
+        self._total = layers * self._per_layer + tokens
+        self._read = 0
+        self._filled = 0.0
+        reading = 2 * self._per_layer / _MULTIPLIED_A_SECOND
+        self._share = reading / (reading + 1 / _FILLED_A_SECOND)
+
+    def after(self, tokens: int, item: str) -> Progress:
+        """More tokens have run through a layer."""
+        self._read += tokens
+        return Progress("calibrate", self._read, self._total, item, self._overall())
+
+    def filled(self, event: Progress) -> Progress:
+        """More has been written, of which `event` tells."""
+        self._filled = event.overall
+        return replace(event, overall=self._overall())
+
+    def skip(self) -> None:
+        """A layer was done by an earlier run."""
+        self._read += self._per_layer
+
+    def _overall(self) -> float:
+        read = min(1.0, self._read / self._total)
+        return self._share * read + (1 - self._share) * self._filled
+
+
+def _matrix(piece: Slice) -> int:
+    """Which matrix of its tensor a slice is of."""
+    rows = matrix_rows(piece.tensor)
+    return piece.start // rows if rows else 0
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Slices keep all processors busy; threads inside of them would only wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

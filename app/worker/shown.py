@@ -1,0 +1,81 @@
+"""What a calibrated job shows to its model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.calibration.chats import ChatTemplate
+from app.calibration.text import calibration_text, cut_calibration_windows, digest
+from app.calibration.treatment import CASTS
+from app.core.errors import Unsupported
+from app.core.events import Note
+from app.core.job import Job
+from app.core.plan import Plan
+from app.evaluation.text import window_length
+from app.evaluation.tokenizer import open_tokenizer
+from app.models.base import Checkpoint
+from app.models.layerwise import Place
+from app.models.named_weights import NamedWeights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEFAULT_SAMPLES = 128
+"""Windows read."""
+_TOKENS_A_COLUMN = 2
+"""So many tokens for each column of the widest matrix make statistics that can be relied on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A model, its text, and where it computes."""
+
+    source: NamedWeights
+    windows: Tensor
+    """Token ids, (windows, length), int64, on the host."""
+    place: Place
+
+
+def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, Shown]:
+    """Cut the text of a job for its model.
+
+    Raises:
+        Unsupported: There is no such text, it is too short, or the model cannot be run here.
+        BadModelFile: The model or the chats are damaged.
+    """
+    source = NamedWeights(checkpoint)
+    windows = cut_calibration_windows(
+        open_tokenizer(checkpoint),
+        _text(job),
+        chunks=job.samples or DEFAULT_SAMPLES,
+        length=job.length or window_length(source.config),
+        template=ChatTemplate.of(checkpoint),
+        seed=job.seed,
+    )
+    tokens = windows.tokens.numel()
+    widest = max(
+        (tensor.shape[-1] for tensor in plan.tensors if tensor.encoding not in CASTS), default=0
+    )
+    if tokens < _TOKENS_A_COLUMN * widest:
+        yield Note(
+            f"The text {windows.text} gives {tokens:,} tokens, and the widest layer has "
+            f"{widest:,} columns: with fewer than {_TOKENS_A_COLUMN * widest:,} tokens, weights "
+            "are fitted to this text more than to others."
+        )
+    return Shown(source, windows.tokens, Place(job.device))
+
+
+def shown_facts(job: Job) -> tuple[object, ...]:
+    """Differs where a job shows something else to its model."""
+    text = _text(job)
+    return digest(text), text.suffix.lower(), job.samples, job.length, job.seed
+
+
+def _text(job: Job) -> Path:
+    text = Path(job.calibration) if job.calibration else calibration_text()
+    if not text.is_file():
+        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
+    return text
