@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from app.advisor.budget import Budget, budget_after_closing, budget_now
 from app.advisor.demand import Demand
@@ -16,7 +17,7 @@ from app.core.fit import Fit, FitOptions, FitWord, Need
 from app.core.machine import Machine
 from app.models.cache import Geometry
 
-_COMFORT = 0.9  # of the cards' memory: above, another program can break it
+COMFORT = 0.9  # of the cards' memory: above, another program can break it
 _STEP = 256  # tokens between contexts that are tried
 _LONGEST = 1 << 20  # tokens, where the model does not say
 _RANKS = {FitWord.FITS: 3, FitWord.TIGHT: 3, FitWord.PARTLY: 2, FitWord.MEMORY: 1, FitWord.NOT: 0}
@@ -34,11 +35,19 @@ class Verdict:
     """All places, where the word has only some of them in view."""
 
 
+class Question(Protocol):
+    """One model and one program, asked about several budgets and contexts."""
+
+    def verdict(self, budget: Budget, options: FitOptions) -> Verdict:
+        """The best placement there is."""
+
+
 def assess(
     demand: Demand,
     machine: Machine,
     options: FitOptions,
     measured: MeasuredFits | None = None,
+    question: Question | None = None,
 ) -> Fit:
     """Whether and how a model runs on a computer.
 
@@ -47,6 +56,7 @@ def assess(
         machine: The computer; what is free on it decides.
         options: Context, type of the cache, and reserve.
         measured: Earlier loads, to correct the estimate with.
+        question: How another program places the model; llama.cpp where it is None.
 
     Returns:
         The answer; its word is "not known" where the model cannot be sized, never a guess.
@@ -58,11 +68,11 @@ def assess(
         check_cache_type(geometry, options.cache_type)
     except Unsupported as error:
         return Fit(FitWord.UNKNOWN, options, reason=f"{error.title} {error.hint}")
-    question = _Question(demand, geometry, measured)
+    question = question or _InLlamaCpp(demand, geometry, measured)
     now = budget_now(machine, options.reserve)
     later = budget_after_closing(machine, options.reserve)
     verdict, then = question.verdict(now, options), question.verdict(later, options)
-    largest = question.largest_context(now, options)
+    largest = _largest_context(question, now, options, geometry)
     low = sum(share.total.low for share in verdict.shares)
     high = sum(share.total.high for share in verdict.shares)
     on_cards = verdict.placed[:-1] if verdict.word is not FitWord.MEMORY else ()
@@ -86,8 +96,8 @@ def assess(
     )
 
 
-class _Question:
-    """One model, asked about several budgets and contexts."""
+class _InLlamaCpp:
+    """As llama.cpp places a model: layers over cards, the rest into memory."""
 
     def __init__(self, demand: Demand, geometry: Geometry, measured: MeasuredFits | None) -> None:
         self._demand = demand
@@ -106,24 +116,6 @@ class _Question:
             return Verdict(FitWord.MEMORY, shares, budget.memory.budget, shares)
         return Verdict(FitWord.NOT, shares, budget.total)
 
-    def largest_context(self, budget: Budget, options: FitOptions) -> int:
-        """The longest context with the best kind of place that the model can have."""
-
-        def rank(context: int) -> int:
-            return _RANKS[self.verdict(budget, replace(options, context=context)).word]
-
-        best = rank(_STEP)
-        if best == 0:
-            return 0
-        low, high = 1, max(1, (self._geometry.context or _LONGEST) // _STEP)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if rank(middle * _STEP) >= best:
-                low = middle
-            else:
-                high = middle - 1
-        return low * _STEP
-
     @staticmethod
     def _on_cards(placing: Placing, budget: Budget) -> Verdict | None:
         """As many layers on cards as fit, if the rest fits into memory."""
@@ -137,8 +129,29 @@ class _Question:
         if sum(share.layers for share in cards) < placing.count:
             return Verdict(FitWord.PARTLY, best, budget.total, best)
         high = sum(share.total.high for share in cards)
-        word = FitWord.FITS if high <= _COMFORT * budget.on_cards else FitWord.TIGHT
+        word = FitWord.FITS if high <= COMFORT * budget.on_cards else FitWord.TIGHT
         return Verdict(word, cards, budget.on_cards, best)
+
+
+def _largest_context(
+    question: Question, budget: Budget, options: FitOptions, geometry: Geometry
+) -> int:
+    """The longest context with the best kind of place that the model can have."""
+
+    def rank(context: int) -> int:
+        return _RANKS[question.verdict(budget, replace(options, context=context)).word]
+
+    best = rank(_STEP)
+    if best == 0:
+        return 0
+    low, high = 1, max(1, (geometry.context or _LONGEST) // _STEP)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if rank(middle * _STEP) >= best:
+            low = middle
+        else:
+            high = middle - 1
+    return low * _STEP
 
 
 def _most_layers(placing: Placing, budget: Budget) -> tuple[Share, ...] | None:

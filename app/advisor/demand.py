@@ -70,9 +70,16 @@ def demand_of_checkpoint(checkpoint: Checkpoint, name: str = "") -> Demand:
     return _demand(name or checkpoint.path.name, sizes, checkpoint)
 
 
-def demand_of_plan(plan: Plan, checkpoint: Checkpoint) -> Demand:
-    """The demand of a result that is not made yet; `checkpoint` is what it is made of."""
-    return _demand(plan.preset, [(item.name, item.nbytes) for item in plan.tensors], checkpoint)
+def demand_of_plan(plan: Plan, checkpoint: Checkpoint, *, unpacked: bool = False) -> Demand:
+    """The demand of a result that is not made yet.
+
+    Args:
+        plan: The result.
+        checkpoint: What it is made of.
+        unpacked: Whether the program makes 16-bit weights of it.
+    """
+    sizes = [(item.name, 2 * item.weights if unpacked else item.nbytes) for item in plan.tensors]
+    return _demand(plan.preset, sizes, checkpoint)
 
 
 def _demand(name: str, sizes: Iterable[tuple[str, int]], checkpoint: Checkpoint) -> Demand:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.advisor.assess import assess
 from app.advisor.calibration import calibration_seconds
 from app.advisor.conversion import conversion_needs
 from app.advisor.demand import demand_of_checkpoint, demand_of_plan
+from app.advisor.hardware import requirement
 from app.advisor.measured import MeasuredFits
+from app.advisor.serving import PROGRAMS, Serving
 from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import AppError
 from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.plan import Plan
-from app.formats import FORMATS
-from app.formats.base import plan_preset
+from app.core.runtime import Runtime
+from app.formats import FORMATS, find_preset
+from app.formats.base import Conversion, Preset, plan_preset
 from app.models.base import Checkpoint
 from app.models.gguf_file import GgufFile
 
@@ -34,10 +38,18 @@ def plans_of(checkpoint: Checkpoint) -> Plans:
     for form in FORMATS.values():
         try:
             conversion = form.prepare(checkpoint)
-            plans |= {preset.name: plan_preset(conversion, preset)[1] for preset in form.presets}
         except AppError as error:
             plans |= {preset.name: error for preset in form.presets}
+        else:
+            plans |= {preset.name: _plan(conversion, preset) for preset in form.presets}
     return plans
+
+
+def _plan(conversion: Conversion, preset: Preset) -> Plan | AppError:
+    try:
+        return plan_preset(conversion, preset)[1]
+    except AppError as error:
+        return error
 
 
 def fits_of(
@@ -46,23 +58,69 @@ def fits_of(
     options: FitOptions,
     measured: MeasuredFits | None = None,
     plans: Plans | None = None,
+    runtime: Runtime | None = None,
 ) -> dict[str, Fit]:
     """A fit for each preset, by its name.
 
     A GGUF file comes first as it is, and so does a model that nothing can be made of.
+
+    Args:
+        checkpoint: The model.
+        machine: The computer.
+        options: How the model is to be run.
+        measured: Earlier loads in llama.cpp.
+        plans: What is known of the presets already.
+        runtime: Where results are to run, with only the presets that do; None: all presets, each
+            in the first of its programs.
     """
+    here = _Circumstances(machine, options, measured)
     fits: dict[str, Fit] = {}
     for name, plan in (plans or plans_of(checkpoint)).items():
-        if isinstance(plan, AppError):
-            fits[name] = Fit(FitWord.UNKNOWN, options, reason=plan.title)
-        else:
-            fits[name] = assess(demand_of_plan(plan, checkpoint), machine, options, measured)
-    if isinstance(checkpoint, GgufFile) or all(
-        fit.word is FitWord.UNKNOWN for fit in fits.values()
+        form, preset = find_preset(name)
+        known = form.runtimes(preset)
+        if runtime is None or runtime in known:
+            fits[name] = _fit(plan, checkpoint, runtime or known[0], here)
+    if runtime in {None, Runtime.LLAMA_CPP} and (
+        isinstance(checkpoint, GgufFile)
+        or all(fit.word is FitWord.UNKNOWN for fit in fits.values())
     ):
         stored = assess(demand_of_checkpoint(checkpoint), machine, options, measured)
         fits = {AS_IT_IS: stored, **fits}
     return fits
+
+
+@dataclass(frozen=True, slots=True)
+class _Circumstances:
+    """What does not depend on the format."""
+
+    machine: Machine
+    options: FitOptions
+    measured: MeasuredFits | None
+
+
+def _fit(
+    plan: Plan | AppError, checkpoint: Checkpoint, runtime: Runtime, here: _Circumstances
+) -> Fit:
+    """The fit of one result in one kind of program."""
+    if isinstance(plan, AppError):
+        return Fit(FitWord.UNKNOWN, here.options, reason=plan.title)
+    if runtime is Runtime.LLAMA_CPP:
+        demand = demand_of_plan(plan, checkpoint)
+        return assess(demand, here.machine, here.options, here.measured)
+    needed = requirement(runtime, plan.preset)
+    options = replace(here.options, cache_type="f16")
+    missing = needed.missing(here.machine) if needed else ""
+    if needed is None or missing:
+        return Fit(FitWord.ELSEWHERE, options, reason=missing)
+    demand = demand_of_plan(plan, checkpoint, unpacked=needed.unpacks(here.machine))
+    machine = replace(
+        here.machine, gpus=tuple(gpu for gpu in here.machine.gpus if needed.runs_on(gpu))
+    )
+    question = None
+    if demand.geometry is not None:
+        question = Serving(PROGRAMS[runtime], demand, demand.geometry, machine)
+    fit = assess(demand, machine, options, question=question)
+    return replace(fit, reason=f"{fit.reason} {needed.slow(here.machine)}".strip())
 
 
 def costs_of(plans: Plans, checkpoint: Checkpoint, machine: Machine) -> dict[str, ConversionCost]:

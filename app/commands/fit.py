@@ -1,8 +1,9 @@
 """`nibble fit MODEL`: does it run here, in which format, and how fast.
 
 With --json, one document: "model" (`core.model.ModelFacts`), "machine" (`core.machine.Machine`),
-"fits", a `core.fit.Fit` for each format by its name, and "costs", a `core.fit.ConversionCost` for
-each on this computer. A GGUF file has one more fit, "as it is".
+"fits", a `core.fit.Fit` for each format that the programs of --for load, by its name, and "costs",
+a `core.fit.ConversionCost` for each format on this computer. A GGUF file has one more fit,
+"as it is".
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from app.core.errors import Unsupported
 from app.core.fit import GLYPHS, Fit, FitOptions, FitWord
 from app.core.hub import is_hub_id
 from app.core.machine import Machine
+from app.core.runtime import Runtime
 
 if TYPE_CHECKING:
     from app.models.base import Checkpoint
@@ -39,6 +41,14 @@ class FitCommand(Command):
     def configure(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("model", help="a folder, a .gguf file, sample, or org/name on the hub")
         parser.add_argument("--format", default="", help="one format only, such as Q4_K_M")
+        parser.add_argument(
+            "--for",
+            dest="runtime",
+            type=Runtime,
+            choices=tuple(Runtime),
+            help="programs that are to run it: llama.cpp, vllm, transformers or mlx (default: "
+            "every format in the first programs that load it)",
+        )
         parser.add_argument(
             "--context", type=positive, default=_USUAL.context, help="tokens (default: %(default)s)"
         )
@@ -81,7 +91,7 @@ class FitCommand(Command):
             _measure(checkpoint, machine, options)
             measured = MeasuredFits()
         plans = plans_of(checkpoint)
-        fits = fits_of(checkpoint, machine, options, measured, plans)
+        fits = fits_of(checkpoint, machine, options, measured, plans, args.runtime)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
         costs = {} if machine.simulated else costs_of(plans, checkpoint, machine)
@@ -150,7 +160,7 @@ def _text(fits: dict[str, Fit]) -> str:
 
 def _row(name: str, fit: Fit) -> tuple[str, ...]:
     word = f"{GLYPHS[fit.word]} {fit.word}"
-    if fit.word is FitWord.UNKNOWN:
+    if fit.word in {FitWord.UNKNOWN, FitWord.ELSEWHERE}:
         return name, "-", word, "-", "-", "-", fit.reason
     speed = fit.tokens_per_second
     return (

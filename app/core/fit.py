@@ -9,13 +9,14 @@ from typing import Any
 
 
 class FitWord(StrEnum):
-    """The five answers, and the honest sixth."""
+    """The five answers, one for what no memory would change, and the honest last."""
 
     FITS = "fits well"
     TIGHT = "fits tightly"
     PARTLY = "partly on the GPU"
     MEMORY = "memory only"
     NOT = "does not fit"
+    ELSEWHERE = "needs other hardware"
     UNKNOWN = "not known"
 
 
@@ -25,6 +26,7 @@ GLYPHS = {
     FitWord.PARTLY: "◑",
     FitWord.MEMORY: "○",
     FitWord.NOT: "✕",
+    FitWord.ELSEWHERE: "⊘",
     FitWord.UNKNOWN: "?",
 }
 """Never colour alone: each word has a sign of its own."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from app.core.errors import Unsupported
 from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import AUTOMATIC, Recipe
+from app.core.runtime import Runtime, runtimes_in
 from app.encodings import find_encoding
 from app.encodings.base import Encoding
 from app.models.base import Checkpoint
@@ -121,6 +122,14 @@ class Format(ABC):
     extension: ClassVar[str]
     """".gguf"; empty for a folder."""
     presets: ClassVar[Sequence[Preset]]
+
+    def programs(self, preset: Preset) -> str:
+        """Those that load one of its presets, for the user."""
+        return preset.runs_in or self.runs_in
+
+    def runtimes(self, preset: Preset) -> tuple[Runtime, ...]:
+        """The kinds of those programs."""
+        return runtimes_in(self.programs(preset))
 
     @abstractmethod
     def holds(self, encoding: Encoding) -> bool:

@@ -1,4 +1,4 @@
-"""The five answers to "does it run here?": sign, colour and words, the same everywhere."""
+"""The answers to "does it run here?": sign, colour and words, the same everywhere."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _TONES = {
     FitWord.PARTLY: "partly",
     FitWord.MEMORY: "secondary",
     FitWord.NOT: "bad",
+    FitWord.ELSEWHERE: "disabled",
     FitWord.UNKNOWN: "disabled",
 }
 _SIGN = 20
@@ -42,6 +43,7 @@ def fit_word(fit: Fit) -> str:
         FitWord.PARTLY: _tr("partly on the GPU"),
         FitWord.MEMORY: _tr("memory only"),
         FitWord.NOT: _tr("does not fit"),
+        FitWord.ELSEWHERE: _tr("needs other hardware"),
         FitWord.UNKNOWN: _tr("not known"),
     }[fit.word]
     if fit.word is FitWord.PARTLY and fit.layers:
@@ -116,6 +118,10 @@ def paint_sign(painter: QPainter, middle: QPointF, word: FitWord, tone: QColor) 
         painter.drawText(circle.adjusted(0, -4, 0, 4), Qt.AlignmentFlag.AlignCenter, "?")
         return
     painter.drawEllipse(circle)
+    if word is FitWord.ELSEWHERE:
+        reach = QPointF(0.7 * _RADIUS, -0.7 * _RADIUS)
+        painter.drawLine(middle - reach, middle + reach)
+        return
     start, span = {
         FitWord.FITS: (0, 360),
         FitWord.TIGHT: (90, 180),

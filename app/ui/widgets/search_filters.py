@@ -19,7 +19,7 @@ _SIZES = ((0.0, 3e9), (3e9, 9e9), (9e9, 20e9), (20e9, 40e9), (40e9, float("inf")
 _BEST = "fits"
 #: Licences that allow nearly everything, by the hub's names of them.
 _FREE = {"apache-2.0", "mit", "bsd", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "unlicense", "isc"}
-_RUNS_NOT = {FitWord.NOT, FitWord.UNKNOWN}
+_RUNS_NOT = {FitWord.NOT, FitWord.ELSEWHERE, FitWord.UNKNOWN}
 
 
 class SearchFilters(QWidget):
