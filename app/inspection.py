@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from app.calibration.offered import describe_methods, methods_for
 from app.core.errors import AppError
 from app.core.model import Fallback, FormatChoice, Inspection, Problem
 from app.core.plan import Plan, PlannedTensor
@@ -41,7 +42,8 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> Inspection:
             _with_loss(_choice(form, preset, prepared), losses.get(preset.name))
             for preset in form.presets
         ]
-    return Inspection(model_facts(checkpoint), tuple(choices), _types())
+    methods = describe_methods(name for choice in choices for name in choice.methods)
+    return Inspection(model_facts(checkpoint), tuple(choices), _types(), methods)
 
 
 def _with_loss(choice: FormatChoice, loss: MeasuredLoss | None) -> FormatChoice:
@@ -67,7 +69,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
     return FormatChoice(
         preset=preset.name,
         format=form.name,
-        runs_in=preset.runs_in or form.runs_in,
+        runs_in=form.programs(preset),
         extension=form.extension,
         summary=preset.summary,
         quality=preset.quality,
@@ -82,6 +84,9 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
         needs_importance=preset.needs_importance,
         requantize=recipe.requantize,
         featured=preset.featured,
+        runtimes=tuple(form.runtimes(preset)),
+        method=preset.method,
+        methods=methods_for(plan, rounds_inputs=preset.rounds_inputs) if plan else (),
     )
 
 

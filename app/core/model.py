@@ -85,6 +85,43 @@ class FormatChoice:
     """What it costs a small model: KL divergence in nats; None where nobody has measured it."""
     loss_with_importance: float | None = None
     """The same with an importance matrix, where that is a choice."""
+    runtimes: tuple[str, ...] = ()
+    """The kinds of programs that load it, by `core.runtime.Runtime`."""
+    method: str = "nearest"
+    """What chooses its numbers where nothing else is chosen."""
+    methods: tuple[str, ...] = ("nearest",)
+    """What can choose them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptionFacts:
+    """One option of a method, as a form shows it. Values are texts."""
+
+    name: str
+    sentence: str
+    """What it does."""
+    kind: str
+    """"switch", "whole", "number", or "numbers" with commas between them."""
+    default: str
+    optional: bool = False
+    """Whether "auto" leaves it to the method."""
+    least: float | None = None
+    most: float | None = None
+    values: str = ""
+    """What may be written, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class MethodFacts:
+    """A way of choosing the numbers of a result."""
+
+    name: str
+    """As recipes say it: "gptq", "awq+gptq"."""
+    summary: str
+    """One plain sentence."""
+    is_calibrated: bool
+    """Whether it has to see the model at work first."""
+    options: tuple[OptionFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +132,8 @@ class Inspection:
     choices: tuple[FormatChoice, ...]
     types: tuple[str, ...] = ()
     """Encodings that a single tensor can be given, the largest first."""
+    methods: tuple[MethodFacts, ...] = ()
+    """All that `FormatChoice.methods` names."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for the border between processes."""
@@ -109,18 +148,27 @@ class Inspection:
         """
         try:
             choices = tuple(_choice(row) for row in fields["choices"])
-            return cls(ModelFacts(**fields["model"]), choices, tuple(fields.get("types", ())))
+            methods = tuple(_method(row) for row in fields.get("methods", ()))
+            types = tuple(fields.get("types", ()))
+            return cls(ModelFacts(**fields["model"]), choices, types, methods)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("not an inspection") from error
 
 
+def _method(row: Mapping[str, Any]) -> MethodFacts:
+    options = tuple(OptionFacts(**option) for option in row["options"])
+    return MethodFacts(**{**row, "options": options})
+
+
 def _choice(row: Mapping[str, Any]) -> FormatChoice:
     problem = row["problem"]
+    lists = {key: tuple(row[key]) for key in ("runtimes", "methods") if key in row}
     return FormatChoice(
         **{
             **row,
             "fallbacks": tuple(Fallback(**item) for item in row["fallbacks"]),
             "notes": tuple(row["notes"]),
             "problem": Problem(**problem) if problem else None,
+            **lists,
         }
     )

@@ -44,6 +44,8 @@ class Preset:
     """Programs that load it, where they are not those of the whole format."""
     method: str = "nearest"
     """Name of the method that chooses its numbers."""
+    rounds_inputs: bool = False
+    """Whether programs also round what its weights are multiplied with."""
 
     def recipe(self) -> Recipe:
         """What a person gets who chooses this and nothing else."""

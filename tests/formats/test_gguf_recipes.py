@@ -14,8 +14,8 @@ from app.core.recipe import Recipe
 from app.core.words import size
 from app.encodings import BLOCK_BY_ID
 from app.formats import FORMATS
-from app.formats.gguf.presets import GROUPS
 from app.formats.gguf.recipes import RECIPES
+from app.formats.size_classes import SIZE_CLASSES
 from app.models.gguf_file import GgufFile
 
 BY_NAME = {recipe.preset.name: recipe for recipe in RECIPES}
@@ -287,10 +287,10 @@ def test_that_exactly_one_preset_is_recommended():
 
 def test_that_presets_are_listed_by_size_class_and_from_large_to_small(tmp_path):
     groups = [recipe.preset.group for recipe in RECIPES]
-    assert [group for group, _ in groupby(groups)] == list(GROUPS)
+    assert [group for group, _ in groupby(groups)] == list(SIZE_CLASSES)
     usual = bare_gguf.dense(layers=16, hidden=512, inner=1792)
     conversion = FORMATS["gguf"].prepare(GgufFile(bare_gguf.write(tmp_path / "m.gguf", *usual)))
-    for group in GROUPS[:-1]:
+    for group in SIZE_CLASSES[:-1]:
         inside = [recipe.preset for recipe in RECIPES if recipe.preset.group == group]
         sizes = {one.name: conversion.plan(one.recipe()).total_bytes for one in inside}
         assert list(sizes) == sorted(sizes, key=sizes.__getitem__, reverse=True), sizes

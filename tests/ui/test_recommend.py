@@ -4,8 +4,8 @@ import pytest
 
 from app.core.fit import Fit, FitOptions, FitWord
 from app.core.model import FormatChoice, Problem
-from app.formats.gguf.presets import EXPERIMENTS as EXPERIMENTS_OF_GGUF
 from app.formats.gguf.presets import PRESETS
+from app.formats.size_classes import EXPERIMENTS as EXPERIMENTS_OF_GGUF
 from app.ui.recommend import EXPERIMENTS, best_choice, make_it_fit, shortlist, usual_recipe
 
 OPTIONS = FitOptions(context=4096)

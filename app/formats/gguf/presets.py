@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from app.formats.base import Preset
-
-NEAR, USUAL, SMALL, TINY, EXPERIMENTS = GROUPS = (
-    "near the original",
-    "the usual choice",
-    "small",
-    "very small",
-    "for experiments",
-)
-"""Size classes of presets, in the order of lists."""
+from app.formats.size_classes import EXPERIMENTS, NEAR, SMALL, TINY, USUAL
 
 PRESETS = (
     Preset(

@@ -13,6 +13,7 @@ from app.encodings.folder import FolderEncoding
 from app.formats.base import Conversion, Format
 from app.formats.safetensors.conversion import FolderConversion
 from app.formats.safetensors.schemes import SCHEMES
+from app.formats.size_classes import SIZE_CLASSES
 from app.models.base import Checkpoint
 from app.models.quantized import plain
 from app.models.safetensors_folder import SafetensorsFolder
@@ -27,7 +28,10 @@ class Safetensors(Format):
     runs_in: ClassVar[str] = "transformers, vLLM, SGLang, MLX"
     extension: ClassVar[str] = ""
     presets = tuple(
-        sorted((scheme.preset for scheme in SCHEMES.values()), key=lambda preset: preset.group)
+        sorted(
+            (scheme.preset for scheme in SCHEMES.values()),
+            key=lambda preset: SIZE_CLASSES.index(preset.group),
+        )
     )
 
     @override

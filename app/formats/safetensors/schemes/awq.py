@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import EVERYWHERE, Modules, Scheme
+from app.formats.size_classes import USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Awq(Scheme):
             f"4-bit integers, a scale and a zero point for every {self.group}, in the files of "
             "AutoAWQ.",
             "small loss",
-            group="folders for vLLM and SGLang",
+            group=USUAL,
             runs_in=EVERYWHERE,
         )
 

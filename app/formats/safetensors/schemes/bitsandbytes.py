@@ -12,8 +12,8 @@ from app.formats.base import Preset
 from app.formats.safetensors.floats import WORDS
 from app.formats.safetensors.scheme import Modules, Scheme, module, scaled
 from app.formats.safetensors.targets import Role, Target
+from app.formats.size_classes import NEAR, USUAL
 
-_GROUP = "folders for transformers"
 _RUNS_IN = "transformers, PEFT, vLLM, SGLang"
 _SKIPPED = "llm_int8_skip_modules"
 
@@ -48,7 +48,7 @@ class FourBit(_BitsAndBytes):
             self.encoding("BF16"),
             f"16 values that are {table}{double}; for QLoRA.",
             "small loss" if self.kind == "nf4" else "visible loss",
-            group=_GROUP,
+            group=USUAL,
             featured=self.kind == "nf4" and self.double,
             runs_in=_RUNS_IN,
         )
@@ -90,7 +90,7 @@ class LlmInt8(_BitsAndBytes):
             self.encoding("BF16"),
             "8-bit integers; what stands out among the inputs is multiplied in 16 bits.",
             "practically the original",
-            group=_GROUP,
+            group=NEAR,
             runs_in=_RUNS_IN,
         )
 

@@ -17,6 +17,7 @@ from app.encodings import FOLDER_ENCODINGS
 from app.encodings.folder import DTYPE_NAMES
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import EVERYWHERE, VLLM, Modules, Scheme, scaled
+from app.formats.size_classes import size_class
 
 _BLOCK = 128
 _TOKENS: dict[str, Any] = {"strategy": "token", "dynamic": True}
@@ -136,7 +137,8 @@ class CompressedTensors(Scheme):
     def preset(self) -> Preset:
         return Preset(
             self.called, self.stored, self.summary, self.quality,
-            group="folders for vLLM and SGLang", featured=self.featured, runs_in=self.runs_in,
+            group=size_class(self.bits), featured=self.featured, runs_in=self.runs_in,
+            rounds_inputs=self.inputs is not None,
         )  # fmt: skip
 
     @property

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import EVERYWHERE, TRANSFORMERS, Modules, Scheme
+from app.formats.size_classes import EXPERIMENTS, NEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Blocks(Scheme):
                 self.encoding("BF16"),
                 "An experiment: 8-bit floats with a wider range and fewer digits.",
                 "visible loss",
-                group="folders for transformers",
+                group=EXPERIMENTS,
                 runs_in=TRANSFORMERS,
             )
         return Preset(
@@ -45,7 +46,7 @@ class Blocks(Scheme):
             "8-bit floats in blocks, as DeepSeek publishes them: fast on graphics cards since "
             "2023.",
             "practically the original",
-            group="folders for vLLM and SGLang",
+            group=NEAR,
             runs_in=EVERYWHERE,
         )
 
@@ -87,7 +88,7 @@ class Fbgemm(Scheme):
             self.encoding("BF16"),
             "8-bit floats for FBGEMM; fp8 holds the same numbers and runs in more programs.",
             "practically the original",
-            group="folders for transformers",
+            group=NEAR,
             runs_in=EVERYWHERE,
         )
 

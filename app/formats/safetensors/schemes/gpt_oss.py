@@ -11,6 +11,7 @@ from typing_extensions import override
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import EVERYWHERE, Modules, Scheme
 from app.formats.safetensors.targets import Role
+from app.formats.size_classes import USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class GptOss(Scheme):
             self.encoding("BF16"),
             "4-bit floats for the experts of gpt-oss, as it was published.",
             "the original",
-            group="folders for vLLM and SGLang",
+            group=USUAL,
             runs_in=EVERYWHERE,
         )
 

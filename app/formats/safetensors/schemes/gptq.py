@@ -15,6 +15,7 @@ from typing_extensions import override
 from app.formats.base import Preset
 from app.formats.safetensors.layout import json_bytes
 from app.formats.safetensors.scheme import EVERYWHERE, Modules, Scheme
+from app.formats.size_classes import size_class
 
 _IN_LAYER = re.compile(r".*?(?:layers|h|blocks)\.\d+\.(.+)")
 _QUALITY = {2: "unusable for most models", 3: "visible loss", 4: "small loss"}
@@ -50,7 +51,7 @@ class Gptq(Scheme):
             f"{self.bits}-bit integers, a scale for every {self.group}, in the files of GPTQModel"
             + (", second version." if self.version == 2 else "."),
             _QUALITY.get(self.bits, "practically the original"),
-            group="folders for vLLM and SGLang",
+            group=size_class(self.bits),
             runs_in=EVERYWHERE,
         )
 

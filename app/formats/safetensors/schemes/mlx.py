@@ -15,6 +15,7 @@ from typing_extensions import override
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import MAC, Modules, Scheme, scaled
 from app.formats.safetensors.targets import Role
+from app.formats.size_classes import size_class
 
 _QUALITY = {
     2: "unusable for most models", 3: "visible loss", 4: "small loss", 5: "very small loss",
@@ -49,7 +50,7 @@ class Mlx(Scheme):
             self.encoding("BF16"),
             f"{self.bits}-bit integers for Macs with Apple's own processors.",
             _QUALITY[self.bits],
-            group="folders for MLX on a Mac",
+            group=size_class(self.bits),
             featured=self.bits == 4,
             runs_in=MAC,
         )

@@ -11,6 +11,7 @@ from typing_extensions import override
 from app.formats.base import Preset
 from app.formats.safetensors.scheme import EVERYWHERE, MAC, Modules, Scheme
 from app.formats.safetensors.targets import Role
+from app.formats.size_classes import NEAR
 
 _WORDS = {
     "BF16": ("As most models are published; also for a model with an adapter merged.", "BF16"),
@@ -40,7 +41,7 @@ class Plain(Scheme):
             self.dtype,
             _WORDS[self.dtype][0],
             "the original" if self.dtype == "BF16" else "practically the original",
-            group="folders for any program",
+            group=NEAR,
             runs_in=f"{EVERYWHERE}, {MAC}",
         )
 
