@@ -88,7 +88,7 @@ strong weight decay, and bears rounding better than other models of its size.
 llama-imatrix adds up the squares of what llama.cpp multiplies each weight with. The same was done
 with the real llama.cpp, over the same 64 windows of 512 tokens (`tests/benchmarks/matrices.py`);
 the output layer, which llama-imatrix leaves out unless it is told otherwise, is in both. The two
-matrices differ by {apart:.2%} of a tensor's largest entry at most. The files made with them:
+matrices differ by {apart:.1e} of a tensor's largest entry at most. The files made with them:
 
 | SmolLM2-135M | KL, our matrix | KL, llama.cpp's | difference | its standard error |
 |---|---:|---:|---:|---:|
