@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,29 @@ def dry_run(model: str, recipe: Recipe) -> Answer:
     Raises:
         AppError: The model cannot be read, or the recipe not be applied to it.
     """
+    from app.calibration.treatment import Treatment
     from app.formats import find_preset
 
     form, _ = find_preset(recipe.preset)
     checkpoint = _open(model)
     plan = form.prepare(checkpoint).plan(recipe)
-    first = recipe.importance == AUTOMATIC
-    return Answer(_text(plan, checkpoint.nbytes, first), _document(plan, checkpoint.nbytes, first))
+    treatment = Treatment.of(recipe.method, recipe.options)
+    plan = replace(plan, notes=(*plan.notes, *treatment.notes(plan.tensors)))
+    before = _Before(
+        checkpoint.nbytes, recipe.importance == AUTOMATIC, recipe.method * bool(treatment.needs)
+    )
+    return Answer(_text(plan, before), _document(plan, before))
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What comes before the result."""
+
+    nbytes: int
+    """Of the source."""
+    computes_importance: bool
+    method: str
+    """That sees the model at work; "" for none."""
 
 
 def _open(model: str) -> Checkpoint:
@@ -47,17 +63,20 @@ def _open(model: str) -> Checkpoint:
         return open_remote(client, details_of(client, *named(model)))
 
 
-def _text(plan: Plan, before: int, calibrates: bool) -> str:
-    after = f"{words.size(plan.total_bytes)} ({words.percent(plan.total_bytes / max(1, before))})"
+def _text(plan: Plan, before: _Before) -> str:
+    share = words.percent(plan.total_bytes / max(1, before.nbytes))
+    after = f"{words.size(plan.total_bytes)} ({share})"
     bits = f"{plan.bits_per_weight:.2f} bits a weight"
-    lines = [f"{words.size(before)} -> {after}, {bits}", ""]
+    lines = [f"{words.size(before.nbytes)} -> {after}, {bits}", ""]
     head = ("tensors", "number", "type", "size", "")
     lines.append(table(head, [_row(group) for group in _groups(plan)]))
     if len(plan.files) > 1:
-        sizes = ", ".join(words.size(file.nbytes) for file in plan.files)
-        lines += ["", f"{len(plan.files)} files: {sizes}"]
-    if calibrates:
+        files = ", ".join(f"{file.name} {words.size(file.nbytes)}".strip() for file in plan.files)
+        lines += ["", f"{'a folder of ' * plan.is_folder}{len(plan.files)} files: {files}"]
+    if before.computes_importance:
         lines += ["", "note: an importance matrix is computed first."]
+    if before.method:
+        lines += ["", f"note: {before.method} sees the model at work, a layer at a time."]
     return "\n".join([*lines, *(f"note: {note}" for note in plan.notes)])
 
 
@@ -81,15 +100,17 @@ def _row(group: list[PlannedTensor]) -> tuple[str, ...]:
     return _any_layer(first.name), str(len(group)), first.encoding, words.size(nbytes), why
 
 
-def _document(plan: Plan, before: int, calibrates: bool) -> dict[str, Any]:
+def _document(plan: Plan, before: _Before) -> dict[str, Any]:
     return {
         "preset": plan.preset,
-        "bytes_before": before,
+        "bytes_before": before.nbytes,
         "bytes_after": plan.total_bytes,
         "weights": plan.weights,
         "bits_per_weight": plan.bits_per_weight,
-        "calibrates": calibrates,
-        "files": [{"suffix": file.suffix, "bytes": file.nbytes} for file in plan.files],
+        "calibrates": before.computes_importance or bool(before.method),
+        "files": [
+            {"suffix": file.suffix, "name": file.name, "bytes": file.nbytes} for file in plan.files
+        ],
         "tensors": [asdict(tensor) for tensor in plan.tensors],
         "notes": plan.notes,
     }

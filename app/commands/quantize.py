@@ -48,7 +48,8 @@ class Quantize(Command):
         parser.add_argument(
             "--out",
             type=Path,
-            help="file to write, or folder where there are several (default: here, by their names)",
+            help="file or folder to write, or the folder for several (default: here, by their "
+            "names)",
         )
         parser.add_argument(
             "--lora",
@@ -60,7 +61,7 @@ class Quantize(Command):
         )
         parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps (default: cpu)")
         parser.add_argument("--threads", type=positive, default=0, help="default: all cores")
-        parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+        parser.add_argument("--overwrite", action="store_true", help="replace an existing result")
         parser.add_argument(
             "--no-evaluate", action="store_true", help="do not measure what was lost"
         )
@@ -127,6 +128,9 @@ def _job(args: argparse.Namespace, recipes: Sequence[Recipe]) -> Job:
         overwrite=args.overwrite,
         calibration=_absolute(args.calibration) if args.calibration else "",
         adapters=tuple(args.lora),
+        samples=args.samples,
+        length=args.length,
+        seed=args.seed,
         origin="command",
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.commands.terminal import byte_count
+from app.commands.terminal import byte_count, positive, whole
 from app.core.recipe import AUTOMATIC, Recipe
 
 if TYPE_CHECKING:
@@ -54,10 +54,33 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         "auto for the formats that need one)",
     )
     group.add_argument(
+        "--method",
+        default="",
+        help="what chooses the stored numbers: nearest, clipped, hqq, gptq, awq, smoothquant, or "
+        "two such as awq+gptq (default: the format's own; see: nibble formats --methods)",
+    )
+    group.add_argument(
+        "--set",
+        type=_option,
+        action="append",
+        default=[],
+        dest="options",
+        metavar="OPTION=VALUE",
+        help="an option of the method, such as damping=0.05 (repeatable)",
+    )
+    group.add_argument(
         "--calibration",
         type=Path,
         metavar="FILE",
-        help="text, or chats (.jsonl), that the matrix is computed from (default: Nibble's own)",
+        help="text, or chats (.jsonl), that the model is shown for a method or an importance "
+        "matrix (default: Nibble's own)",
+    )
+    group.add_argument(
+        "--samples", type=positive, default=0, help="pieces of that text for a method, at most"
+    )
+    group.add_argument("--length", type=positive, default=0, help="tokens of each piece")
+    group.add_argument(
+        "--seed", type=whole, default=0, help="take other pieces of a longer text (default: 0)"
     )
     group.add_argument(
         "--allow-requantize",
@@ -69,8 +92,11 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
 def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
     """What the options say, with `preset` as the base."""
     plain = preset.recipe()
+    method = args.method.lower() or plain.method
     return replace(
         plain,
+        method=method,
+        options=tuple(args.options),
         pure=args.pure,
         overrides=tuple(args.tensor),
         output=args.output_type,
@@ -79,14 +105,26 @@ def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
         requantize=args.allow_requantize,
         split_bytes=args.split,
         metadata=tuple(args.metadata),
-        importance=_importance(args) or plain.importance,
+        importance=_importance(args, method) or plain.importance,
     )
 
 
-def _importance(args: argparse.Namespace) -> str:
+def _importance(args: argparse.Namespace, method: str) -> str:
+    """A text is for the matrix, unless the method wants to see it."""
     if args.imatrix and args.imatrix != AUTOMATIC:
         return str(Path(args.imatrix).absolute())
-    return AUTOMATIC if args.imatrix or args.calibration else ""
+    if args.imatrix:
+        return AUTOMATIC
+    from app.calibration.treatment import Treatment
+
+    return AUTOMATIC if args.calibration and not Treatment.of(method).needs else ""
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form OPTION=VALUE")
+    return name.strip(), value
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -35,6 +35,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """An argument that is a number from 0 up.
+
+    Raises:
+        ArgumentTypeError: It is not.
+    """
+    return 0 if text == "0" else positive(text)
+
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kMGT])(i?)B?|B)?", re.IGNORECASE)
 
 
