@@ -38,7 +38,7 @@ class Q80(GgmlBlock):
     def decode_kernel(self, blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
         from app.encodings.kernels import small_blocks
 
-        small_blocks.decode_bytes(blocks, self.block, out)
+        small_blocks.decode_bytes(blocks, out)
 
     @override
     def encode_torch(self, weight: Tensor, importance: Tensor | None) -> Tensor:

@@ -142,8 +142,8 @@ def _measure(conversion: Conversion, result: Checkpoint, piece: Slice) -> _Error
     rows = (piece.stop - piece.start, -1)
     wanted = conversion.rows(tensor, piece.start, piece.stop).reshape(rows)
     written = result.rows(tensor.name, piece.start, piece.stop).reshape(rows).to(torch.float32)
-    error = torch.sub(written, wanted).abs_()
-    max_error = float(error.max())
+    error = torch.sub(written, wanted)
+    max_error = float(torch.stack(torch.aminmax(error)).abs().max())
     squared = _squared(error) if max_error else 0.0
     return _Error(squared, _squared(wanted), max_error)
 
@@ -155,7 +155,7 @@ def _squared(values: Tensor) -> float:
     """
     import torch
 
-    quick = float(values.square().sum(-1).sum(dtype=torch.float64))
+    quick = float(torch.linalg.vector_norm(values, dim=-1).double().square().sum())
     if 1e-28 < quick < math.inf:  # so large a sum does not feel what has become zero
         return quick
     return float(values.double().square_().sum())

@@ -134,6 +134,19 @@ def load(_: Any, array: Any, at: Any) -> Any:  # noqa: ARG001
 
 
 @intrinsic
+def load_bytes(_: Any, array: Any, at: Any) -> Any:  # noqa: ARG001
+    """Elements at .. at + 8 of a contiguous array of bytes, which are signed, as float32."""
+    lowered = ir.VectorType(ir.IntType(8), WIDTH)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        address = builder.bitcast(builder.gep(data, [args[1]]), lowered.as_pointer())
+        return builder.sitofp(builder.load(address, align=1), FLOATS.lowered)
+
+    return FLOATS(array, types.intp), emit
+
+
+@intrinsic
 def store(_: Any, array: Any, at: Any, vector: Any) -> Any:  # noqa: ARG001
     """Write elements at .. at + 8 of a contiguous array."""
 

@@ -37,9 +37,11 @@ from app.encodings.kernels.simd import (
     highest,
     least,
     load,
+    load_bytes,
     lowest,
     spread,
     steps_of,
+    store,
     store_bytes,
 )
 
@@ -186,11 +188,10 @@ def encode_bytes(weights: NDArray[np.float32], size: int, out: NDArray[np.uint8]
 
 
 @njit(nogil=True, cache=True)
-def decode_bytes(blocks: NDArray[np.uint8], size: int, out: NDArray[np.float32]) -> None:
+def decode_bytes(blocks: NDArray[np.uint8], out: NDArray[np.float32]) -> None:
     """Inverse of `encode_bytes`."""
-    for block in range(out.size // size):
-        source = block * (size + 2)
-        sink = block * size
-        scale = get_half(blocks, source)
-        for i in range(size):
-            out[sink + i] = np.float32(np.int8(blocks[source + 2 + i])) * scale
+    for block in range(out.size // BLOCK):
+        source = block * (BLOCK + 2)
+        scale = spread(get_half(blocks, source))
+        for i in range(0, BLOCK, 8):
+            store(out, block * BLOCK + i, load_bytes(blocks, source + 2 + i) * scale)
