@@ -9,7 +9,7 @@ from typing import Any
 from app.core.errors import Unsupported
 from app.core.plan import PlannedTensor
 from app.encodings import find_encoding
-from app.encodings.base import Encoding
+from app.encodings.base import DTYPE_BYTES, Encoding
 from app.methods import METHODS, SMOOTHINGS
 from app.methods.base import Method, Smoothing
 from app.methods.clipped import Clipped
@@ -17,7 +17,7 @@ from app.methods.nearest import Nearest
 from app.methods.options import Option, options_of, with_options
 
 _AND = "+"
-CASTS = {"F64", "F32", "F16", "BF16"}
+CASTS = frozenset(DTYPE_BYTES)
 """Encodings without codes to choose."""
 
 

@@ -157,3 +157,13 @@ class Format(ABC):
         Raises:
             BadModelFile: It is not a file of this format.
         """
+
+    def open_unfinished(self, plan: Plan, paths: Sequence[Path], source: Checkpoint) -> Checkpoint:  # noqa: ARG002 - a file's header tells enough
+        """Read a result of which only some tensors have been written.
+
+        Args:
+            plan: The result.
+            paths: All of its files.
+            source: What it is made from.
+        """
+        return self.open(paths[0], paths)

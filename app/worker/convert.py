@@ -207,8 +207,8 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
     shown = yield from show(work.job, work.source, result.plan)
 
     def written() -> NamedWeights:
-        paths = files.paths()
-        return NamedWeights(result.form.open(paths[0], paths), shown.source.description)
+        found = result.form.open_unfinished(result.plan, files.paths(), work.source)
+        return NamedWeights(found, shown.source.description)
 
     kept = LayerCheckpoint(files.states, key=work.fingerprint(result))
     filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, written, kept)

@@ -8,11 +8,13 @@ from typing import ClassVar
 
 from typing_extensions import override
 
+from app.core.plan import Plan
 from app.encodings.base import Encoding
 from app.encodings.folder import FolderEncoding
 from app.formats.base import Conversion, Format
 from app.formats.safetensors.conversion import FolderConversion
 from app.formats.safetensors.schemes import SCHEMES
+from app.formats.safetensors.unfinished import Unfinished
 from app.formats.size_classes import SIZE_CLASSES
 from app.models.base import Checkpoint
 from app.models.quantized import plain
@@ -45,3 +47,7 @@ class Safetensors(Format):
     @override
     def open(self, path: Path, parts: Sequence[Path] = ()) -> Checkpoint:
         return plain(SafetensorsFolder(path if path.is_dir() else path.parent))
+
+    @override
+    def open_unfinished(self, plan: Plan, paths: Sequence[Path], source: Checkpoint) -> Checkpoint:
+        return Unfinished(paths[0].parent, plan, source.config)
