@@ -36,6 +36,7 @@ Outcome = TypeVar("Outcome")
 
 _ENOUGH = 0.5
 """Tokens for each column that a matrix has to meet before more than their sizes is trusted."""
+_NEAREST = Treatment((Nearest(),))
 _FILLED_A_SECOND = 2e6
 _MULTIPLIED_A_SECOND = 30e9
 """Weights, and operations with them, of one thread. Only their ratio matters."""
@@ -157,20 +158,23 @@ class LayerFiller:
         yield from groups.values()
 
     def _with_known(self, group: _Group) -> Sequence[Reading]:
-        match = group.match
-        if match is None or not self._is_missing(group.readings):
+        """The same slices, told how they are quantized."""
+        if not self._is_missing(group.readings):
             return group.readings
-        known = match.arranged(self._gather.statistics(match.statistic))
-        treatment = self._treatment
-        if match.statistic.tokens < _ENOUGH * group.readings[0].piece.tensor.shape[-1]:
-            pieces = [reading.piece for reading in group.readings]
-            self._few.update((piece.tensor.name, _matrix(piece)) for piece in pieces)
-            known, treatment = Statistics(importance=known.importance), Treatment((Nearest(),))
-        lent = self._encoder.lend(known)
+        match, treatment, known = group.match, _NEAREST, None
+        if match is not None:
+            known = match.arranged(self._gather.statistics(match.statistic))
+            if match.statistic.tokens < _ENOUGH * group.readings[0].piece.tensor.shape[-1]:
+                pieces = [reading.piece for reading in group.readings]
+                self._few.update((piece.tensor.name, _matrix(piece)) for piece in pieces)
+                known = Statistics(importance=known.importance)
+            else:
+                treatment = self._treatment
+            known = self._encoder.lend(known)
         return [
             Reading(
                 tuple(
-                    (replace(filling, treatment=treatment, known=lent), piece)
+                    (replace(filling, treatment=treatment, known=known), piece)
                     for filling, piece in reading.uses
                 )
             )

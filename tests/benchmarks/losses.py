@@ -43,6 +43,19 @@ class Loss:
     same_top: float
     """Share of positions where both put the same token first."""
 
+    @classmethod
+    def of(cls, scores: Scores, size: int, bits: float) -> Loss:
+        """Of a result with so many bytes, and bits a weight."""
+        return cls(
+            size=size,
+            bits=bits,
+            kl=float(scores.kl.mean()),
+            kl_error=standard_error(scores.kl),
+            kl_p99=float(scores.kl.quantile(0.99)),
+            ppl_ratio=float(scores.rise.mean().exp()),
+            same_top=float(scores.same_top.mean()),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -98,21 +111,14 @@ class Reference:
         write(self.conversion, plan, path, matrix)
         scores = self.scores(path)
         path.unlink()
-        kl = scores.kl
-        loss = Loss(
-            size=plan.total_bytes,
-            bits=plan.bits_per_weight,
-            kl=float(kl.mean()),
-            kl_error=standard_error(kl),
-            kl_p99=float(kl.quantile(0.99)),
-            ppl_ratio=float(scores.rise.mean().exp()),
-            same_top=float(scores.same_top.mean()),
-        )
-        return loss, scores
+        return Loss.of(scores, plan.total_bytes, plan.bits_per_weight), scores
 
     def scores(self, path: Path) -> Scores:
+        """Both models at every scored position; the result is a file."""
+        return self.scores_of(NamedWeights(FORMATS["gguf"].open(path), self.source.description))
+
+    def scores_of(self, result: WeightSource) -> Scores:
         """Both models at every scored position."""
-        result = NamedWeights(FORMATS["gguf"].open(path), self.source.description)
         return self._against(result, self._last_states(result))
 
     def _last_states(self, weights: WeightSource) -> torch.Tensor:
