@@ -1,5 +1,6 @@
 import os
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -7,15 +8,27 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the application does
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers keep every core busy already
+# Some two hundred processes are started; without this, some machines compile Python in each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.path.insert(0, str(Path(__file__).parent))
 
 _KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "kernels"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_KERNELS))  # compiled once for all tests
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory):
+    """New folders; `mktemp` reads the names of all that it has made each time."""
+    parent = tmp_path_factory.mktemp("homes")
+    return (parent / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory, monkeypatch):
+def home(homes, monkeypatch):
     """Every test has a user data folder of its own."""
-    folder = tmp_path_factory.mktemp("home")
+    folder = next(homes)
+    folder.mkdir()
     monkeypatch.setenv("NIBBLE_HOME", str(folder))
     return folder

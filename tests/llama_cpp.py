@@ -20,9 +20,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # not for the script: it would spend most of its time on that
 
 LIBRARIES = ("libggml-base", "libggml", "libllama")
 _NEXT = "--- the next dry run\n"
@@ -30,8 +31,10 @@ _NEXT = "--- the next dry run\n"
 
 def logits(model: Path, tokens: list[int], adapter: Path | None = None) -> np.ndarray:
     """Logits of every position, (tokens, vocabulary), float32; with a GGUF adapter in use."""
+    import numpy as np
+
     with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "logits.npy"
+        result = Path(folder) / "logits"
         _call(
             "logits",
             model=str(model),
@@ -39,7 +42,7 @@ def logits(model: Path, tokens: list[int], adapter: Path | None = None) -> np.nd
             result=str(result),
             adapter=str(adapter or ""),
         )
-        return np.load(result)
+        return np.fromfile(result, np.float32).reshape(len(tokens), -1)
 
 
 def tokenize(model: Path, texts: list[str], *, special: bool = True) -> list[list[int]]:
@@ -169,11 +172,10 @@ def _logits(model: str, tokens: list[int], result: str, adapter: str) -> None:
     _fill(batch, tokens)
     if llama.llama_decode(context, batch) != 0:
         raise SystemExit("llama_decode failed")
-    rows = [
-        np.ctypeslib.as_array(llama.llama_get_logits_ith(context, position), (width,)).copy()
-        for position in range(len(tokens))
-    ]
-    np.save(result, np.stack(rows))
+    with Path(result).open("wb") as file:
+        for position in range(len(tokens)):
+            row = llama.llama_get_logits_ith(context, position)
+            file.write(ctypes.string_at(row, width * ctypes.sizeof(ctypes.c_float)))
 
 
 def _use_adapter(

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from checkpoints import write_llama
+from restless_worker import COMMAND as RESTLESS
 
 from app.core.job import Job, Output, State
 from app.core.places import jobs_folder
@@ -19,15 +20,15 @@ from app.core.recipe import Recipe
 from app.core.store import JobStore
 from app.worker.convert import convert
 
+WORKER = [sys.executable, "-m", "app", "worker"]
 WINDOW = """
 import sys
 from PySide6.QtCore import QCoreApplication
 from app.core.places import jobs_folder
 from app.core.store import JobStore
 from app.ui.job_queue import JobQueue
-from app.ui.programs import command
 app = QCoreApplication(sys.argv)
-queue = JobQueue(JobStore(jobs_folder()), command("worker"))
+queue = JobQueue(JobStore(jobs_folder()), sys.argv[1:])
 queue.changed.connect(lambda job: print(job.state, flush=True))
 queue.emptied.connect(app.quit)
 queue.begin()
@@ -37,8 +38,9 @@ queue.close()
 
 
 @pytest.fixture
-def job(tmp_path):
-    write_llama(tmp_path / "model", layers=12, hidden=1024, inner=2816)
+def job(tmp_path, request):
+    layers, hidden, inner = getattr(request, "param", (8, 512, 1536))
+    write_llama(tmp_path / "model", layers=layers, hidden=hidden, inner=inner)
     target = str(tmp_path / "out.gguf")
     job = Job("j", str(tmp_path / "model"), (Output(target, Recipe("Q4_K_M")),), evaluate=False)
     JobStore(jobs_folder()).create(job)
@@ -55,9 +57,9 @@ def golden(job, tmp_path):
 
 
 @contextmanager
-def window():
+def window(command):
     with subprocess.Popen(
-        [sys.executable, "-c", WINDOW],
+        [sys.executable, "-c", WINDOW, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -73,9 +75,9 @@ def has_begun(job):
     return journal.exists() and len(journal.read_bytes().splitlines()) > 1
 
 
-def kill_while_running(job, seconds):
+def kill_while_running(job, seconds, command):
     """Whether the job was still at work; its worker has to follow the window within 2 s."""
-    with window() as process:
+    with window(command) as process:
         next((line for line in process.stdout if "running" in line), None)
         deadline = time.monotonic() + 20
         while not has_begun(job) and process.poll() is None:
@@ -93,14 +95,14 @@ def kill_while_running(job, seconds):
 
 
 def run_to_the_end(job, golden):
-    with window() as process:
+    with window(WORKER) as process:
         process.wait(60)
     assert [found.state for found in JobStore(jobs_folder()).load()] == [State.FINISHED]
     assert Path(job.target).read_bytes() == golden
 
 
 def test_that_a_job_outlives_its_window(job, golden):
-    assert kill_while_running(job, 0.05)
+    assert kill_while_running(job, 0.02, RESTLESS)
     assert not Path(job.target).exists()
     assert JobStore(jobs_folder()).load()[0].state is State.QUEUED
     run_to_the_end(job, golden)
@@ -108,11 +110,12 @@ def test_that_a_job_outlives_its_window(job, golden):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("job", [(12, 1024, 2816)], indirect=True)
 def test_that_fifty_killed_windows_lose_nothing(job, golden):
     generator, interrupted = random.Random(3), 0
     store = JobStore(jobs_folder())
     for _ in range(50):
-        interrupted += kill_while_running(job, generator.uniform(0, 0.5))
+        interrupted += kill_while_running(job, generator.uniform(0, 0.5), WORKER)
         found = store.jobs()[0]
         if Path(job.target).exists():
             assert Path(job.target).read_bytes() == golden

@@ -12,6 +12,7 @@ import gguf
 import pytest
 import torch
 from checkpoints import write_llama
+from restless_worker import COMMAND as RESTLESS
 
 from app.core.events import (
     FINAL,
@@ -31,15 +32,21 @@ from app.core.store import JobStore
 from app.formats import find_preset
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 from app.models import open_model
+from app.worker.convert import convert
 
 WORKER = [sys.executable, "-m", "app", "worker"]
 
 
+LARGE = {"layers": 8, "hidden": 1024, "inner": 2816}
+"""Enough work that a kill can hit any part of it."""
+SMALL = {"layers": 8, "hidden": 512, "inner": 1536}
+"""Enough for a worker that is restless."""
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """Large enough that a kill can hit any part of the work."""
     folder = tmp_path_factory.mktemp("model")
-    write_llama(folder, layers=8, hidden=1024, inner=2816)
+    write_llama(folder, **SMALL)
     return folder
 
 
@@ -76,6 +83,12 @@ def job(model, tmp_path):
     return job_of(model, tmp_path / "out", Recipe("Q4_K_M"))
 
 
+@pytest.fixture
+def large_job(tmp_path):
+    write_llama(tmp_path / "model", **LARGE)
+    return job_of(tmp_path / "model", tmp_path / "out", Recipe("Q4_K_M"))
+
+
 def job_of(model, folder, *recipes, name="j"):
     outputs = tuple(Output(str(folder / f"{recipe.preset}.gguf"), recipe) for recipe in recipes)
     return Job(name, str(model), outputs, evaluate=False)
@@ -85,34 +98,41 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.gguf")}
 
 
+def complete(job):
+    """Run to the end in this process, which has loaded everything already."""
+    folder = JobStore(jobs_folder()).folder(job.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    assert list(convert(job, folder))[-1] == Finished()
+
+
 def made_whole(job, folder):
     """The files that a job makes that nobody kills."""
     outputs = tuple(
         replace(output, target=str(folder / Path(output.target).name)) for output in job.outputs
     )
-    finish(replace(job, id="w", outputs=outputs))
+    complete(replace(job, id="w", outputs=outputs))
     return contents(folder)
 
 
-def kill_at_random_moments(job, golden, kills, seed):
-    """Kill, start again, and begin anew whenever the job gets to its end; how often it resumed."""
+def kill_at_random_moments(job, golden, kills, seed, command=WORKER, seconds=1.0):
+    """Kill, start again, and begin anew whenever the job gets to its end; how often it did not."""
     folder, generator, resumed = Path(job.target).parent, random.Random(seed), 0
     source = {path: path.stat().st_mtime_ns for path in Path(job.source).iterdir()}
     for _ in range(kills):
-        journals = list(folder.glob("*.partial.journal"))
-        resumed += any(len(path.read_bytes().splitlines()) > 1 for path in journals)
-        with started(job) as worker:
+        with started(job, command) as worker:
             wanted = TensorDone | ResultDone | Finished
             next(event for event in events_of(worker) if isinstance(event, wanted))
-            time.sleep(generator.uniform(0, 1.0))
+            time.sleep(generator.uniform(0, seconds))
         there = contents(folder)
         assert there.items() <= golden.items()
+        journals = folder.glob("*.partial.journal")
+        resumed += any(len(path.read_bytes().splitlines()) > 1 for path in journals)
         if there == golden:
             for name in golden:
                 (folder / name).unlink()
             for mark in (jobs_folder() / job.id).glob("written-*.json"):
                 mark.unlink()
-    finish(job)
+    complete(job)
     assert contents(folder) == golden
     assert list(folder.glob("*.partial*")) == []
     assert {path: path.stat().st_mtime_ns for path in Path(job.source).iterdir()} == source
@@ -121,14 +141,14 @@ def kill_at_random_moments(job, golden, kills, seed):
 
 def test_that_a_killed_worker_loses_nothing(job, tmp_path):
     golden = made_whole(job, tmp_path / "whole")
-    assert kill_at_random_moments(job, golden, kills=3, seed=1) > 0
+    assert kill_at_random_moments(job, golden, 2, 1, RESTLESS, seconds=0.2) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_that_fifty_kills_lose_nothing(job, tmp_path):
-    golden = made_whole(job, tmp_path / "whole")
-    assert kill_at_random_moments(job, golden, kills=50, seed=2) > 25
+def test_that_fifty_kills_lose_nothing(large_job, tmp_path):
+    golden = made_whole(large_job, tmp_path / "whole")
+    assert kill_at_random_moments(large_job, golden, kills=50, seed=2) > 25
 
 
 def matrix_of(model, path):
@@ -144,27 +164,28 @@ def matrix_of(model, path):
     return str(path)
 
 
-@pytest.fixture
-def large_job(tmp_path):
+def job_of_three(tmp_path, hidden, inner, split_bytes):
     """Three formats, one of them in parts, one weighed by importances."""
     model = tmp_path / "model"
-    write_llama(model, layers=3, hidden=1024, inner=2816)
+    write_llama(model, layers=3, hidden=hidden, inner=inner)
     weighed = Recipe("Q4_K_M", importance=matrix_of(model, tmp_path / "m.gguf"))
-    parts = Recipe("Q8_0", split_bytes=20_000_000)
+    parts = Recipe("Q8_0", split_bytes=split_bytes)
     return job_of(model, tmp_path / "out", parts, weighed, Recipe("Q4_0"))
 
 
-def test_that_a_killed_job_of_several_files_loses_nothing(large_job, tmp_path):
-    golden = made_whole(large_job, tmp_path / "whole")
+def test_that_a_killed_job_of_several_files_loses_nothing(tmp_path):
+    job = job_of_three(tmp_path, 512, 1536, 5_000_000)
+    golden = made_whole(job, tmp_path / "whole")
     assert len(golden) > 4
-    assert kill_at_random_moments(large_job, golden, kills=2, seed=3) > 0
+    assert kill_at_random_moments(job, golden, 2, 3, RESTLESS, seconds=0.2) > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_that_thirty_kills_of_several_files_lose_nothing(large_job, tmp_path):
-    golden = made_whole(large_job, tmp_path / "whole")
-    assert kill_at_random_moments(large_job, golden, kills=30, seed=4) > 15
+def test_that_thirty_kills_of_several_files_lose_nothing(tmp_path):
+    job = job_of_three(tmp_path, 1024, 2816, 20_000_000)
+    golden = made_whole(job, tmp_path / "whole")
+    assert kill_at_random_moments(job, golden, kills=30, seed=4) > 15
 
 
 @pytest.mark.slow
@@ -192,7 +213,7 @@ def test_that_a_worker_follows_its_window_and_keeps_what_is_done(job):
         assert time.monotonic() - began < 5
     assert not Path(job.target).exists()
     assert Path(job.target + ".partial").exists()
-    assert isinstance(finish(job)[-1], Finished)
+    complete(job)
 
 
 def test_that_cancelling_leaves_nothing(job):
