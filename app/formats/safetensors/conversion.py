@@ -103,7 +103,7 @@ class FolderConversion(Conversion):
         plan = Plan(recipe.preset, tuple(tensors), tuple(files))
         small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
         files += [small_file(name, content) for name, content in small.items()]
-        notes = (*self._checkpoint.notes, *_notes(choices, bare, dtype, self._main))
+        notes = (*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main))
         return Plan(recipe.preset, tuple(tensors), tuple(files), notes)
 
     @override
@@ -201,12 +201,15 @@ class FolderConversion(Conversion):
 
     def _choices(self, scheme: Scheme, dtype: str) -> list[_Choice]:
         """What becomes of every tensor. What runtimes join is all quantized or not at all."""
-        targets = self._apart if Role.EXPERT in scheme.roles else self._targets
+        roles = scheme.roles
+        if not scheme.knows_experts(str(self._checkpoint.config.get("model_type"))):
+            roles -= {Role.EXPERT}
+        targets = self._apart if Role.EXPERT in roles else self._targets
         encoding = find_encoding(scheme.encoding(dtype))
         entries = {
             target.name: _quantized(target, encoding, scheme)
             for target in targets
-            if target.role in scheme.roles
+            if target.role in roles
         }
         left = {
             target.group
@@ -275,29 +278,28 @@ def _nothing(scheme: Scheme, bare: Sequence[_Choice]) -> Unsupported:
     )
 
 
-def _notes(
-    choices: Sequence[_Choice], bare: Sequence[_Choice], dtype: str, main: str
-) -> Iterator[str]:
+def _notes(scheme: Scheme, choices: Sequence[_Choice], dtype: str, main: str) -> Iterator[str]:
+    """What a person should know before it is made."""
+    bare = [one for one in choices if one.meant and not one.quantized]
+    done = [one for one in choices if one.quantized]
     if bare:
-        meant = sum(one.meant for one in choices)
-        number = len(bare)
         yield (
-            f"{number} of {meant} matrices stay in {dtype}, because their sizes do not divide "
-            f"evenly: {module(bare[0].target.name)}{' and others' if number > 1 else ''}."
+            f"{len(bare)} of {len(bare) + len(done)} matrices stay in {dtype}, because their "
+            f"sizes do not divide evenly: {module(bare[0].target.name)}"
+            f"{' and others' if len(bare) > 1 else ''}."
         )
-    stacks = [one for one in choices if one.target.role is Role.STACK and not one.quantized]
-    if stacks and any(one.quantized for one in choices):
+    kinds = {Role.STACK, Role.EXPERT}
+    experts = [one for one in choices if one.target.role in kinds]
+    plain = [one for one in experts if not one.meant]
+    if done and plain:
+        nbytes = sum(one.entry.tensor.nbytes for one in plain)
         yield (
-            f"The experts ({size(sum(one.entry.tensor.nbytes for one in stacks))}) stay in "
-            f"{dtype}: this format does not know them in the form that this model has."
+            f"The experts ({size(nbytes)}) stay in {dtype}: programs that load this format do "
+            "not know quantized ones of this kind of model."
         )
-    experts = [one for one in choices if one.target.role is Role.EXPERT and not one.meant]
-    if experts and any(one.quantized for one in choices):
-        yield (
-            f"The experts ({size(sum(one.entry.tensor.nbytes for one in experts))}) stay in "
-            f"{dtype}: programs that load this format cannot load quantized ones."
-        )
-    if main == "F32" and dtype != "F32" and any(one.quantized for one in choices):
+    if scheme.experts_run_in and any(one.quantized for one in experts):
+        yield f"With quantized experts it runs in {scheme.experts_run_in} only."
+    if done and main == "F32" and dtype != "F32":
         yield f"The source is in F32; what is not quantized becomes {dtype}."
 
 

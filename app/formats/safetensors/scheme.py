@@ -38,6 +38,8 @@ class Scheme(ABC):
     """What is quantized."""
     families: ClassVar[frozenset[str]] = frozenset()
     """The only values of "model_type" that it is for; empty: all."""
+    experts_run_in: ClassVar[str] = ""
+    """The only programs that load quantized experts; "": all that load the format."""
     library: ClassVar[str] = "transformers"
     """What the folder is made for, as hubs know it."""
     made_for: ClassVar[str] = "pt"
@@ -65,6 +67,10 @@ class Scheme(ABC):
     @abstractmethod
     def encoding(self, dtype: str) -> str:
         """Name of the encoding of what is quantized; other weights are stored in `dtype`."""
+
+    def knows_experts(self, model_type: str) -> bool:  # noqa: ARG002 - most do
+        """Whether any program loads quantized experts of this kind of model."""
+        return True
 
     def fits(self, shape: tuple[int, ...]) -> bool:  # noqa: ARG002 - encodings say what they need
         """Whether runtimes can multiply with such a matrix, where the encoding can hold it."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from typing_extensions import override
 
 from app.formats.base import Preset
 from app.formats.safetensors.floats import WORDS
 from app.formats.safetensors.scheme import Modules, Scheme, module, scaled
-from app.formats.safetensors.targets import Role, Target
+from app.formats.safetensors.targets import Target
 from app.formats.size_classes import NEAR, USUAL
 
 _RUNS_IN = "transformers, PEFT, vLLM, SGLang"
@@ -21,7 +21,9 @@ _SKIPPED = "llm_int8_skip_modules"
 class _BitsAndBytes(Scheme):
     """The library replaces linear layers, and knows none in transformers' joined experts."""
 
-    roles: ClassVar[frozenset[Role]] = frozenset({Role.LINEAR})
+    @override
+    def knows_experts(self, model_type: str) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
@@ -70,6 +70,9 @@ class CompressedTensors(Scheme):
     """The same for what they are multiplied with; None: that stays as it is."""
     runs_in: str = EVERYWHERE
     featured: bool = False
+
+    # transformers 5.23 joins experts while it loads them, and takes some scales for others then.
+    experts_run_in: ClassVar[str] = VLLM
 
     @classmethod
     @override

@@ -21,6 +21,11 @@ _QUALITY = {
     2: "unusable for most models", 3: "visible loss", 4: "small loss", 5: "very small loss",
     6: "practically the original", 8: "practically the original",
 }  # fmt: skip
+#: mlx-lm stacks experts as it loads them. For these it stacks scales and biases, too.
+_STACKED = {
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe", "glm4_moe_lite", "hunyuan",
+    "kimi_k2", "mixtral", "olmoe", "phimoe", "qwen2_moe",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,10 @@ class Mlx(Scheme):
     @override
     def encoding(self, dtype: str) -> str:
         return scaled(f"mlx-{self.bits}bit-g{self.group}", dtype)
+
+    @override
+    def knows_experts(self, model_type: str) -> bool:
+        return model_type in _STACKED
 
     @override
     def config(self, modules: Modules) -> dict[str, Any]:
