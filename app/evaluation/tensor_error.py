@@ -7,7 +7,7 @@ converted from the checkpoint anew. Slices of rows keep the memory bounded and t
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,15 @@ class _Error:
     largest: float
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A result that is to be compared with what it was made from."""
+
+    conversion: Conversion
+    plan: Plan
+    result: Checkpoint
+
+
 def measure_tensors(
     conversion: Conversion, plan: Plan, result: Checkpoint, threads: int = 1
 ) -> Generator[Progress, None, tuple[TensorResult, ...]]:
@@ -43,21 +52,47 @@ def measure_tensors(
     Raises:
         BadModelFile: The file differs from its plan, or holds values that are not numbers.
     """
-    check_layout(plan, result)
+    (found,) = yield from measure_results([Written(conversion, plan, result)], threads)
+    return found
+
+
+def measure_results(
+    results: Sequence[Written], threads: int = 1
+) -> Generator[Progress, None, list[tuple[TensorResult, ...]]]:
+    """The same for several; where they share a conversion, its rows are read once for all.
+
+    Raises:
+        BadModelFile: A file differs from its plan, or holds values that are not numbers.
+    """
+    for one in results:
+        check_layout(one.plan, one.result)
+    tallies = [_tallies(one) for one in results]
+    uses: dict[tuple[int, str, int, int], list[tuple[int, Slice]]] = {}
+    for number, one in enumerate(results):
+        for piece in cut(one.plan, one.conversion, to_read=True):
+            if piece.tensor.name in tallies[number]:
+                rows = (id(one.conversion), piece.tensor.name, piece.start, piece.stop)
+                uses.setdefault(rows, []).append((number, piece))
+    done, total = 0, sum(piece.weights for some in uses.values() for _, piece in some)
+
+    def measure(some: Sequence[tuple[int, Slice]]) -> list[_Error]:
+        return list(_measure(some, results))
+
+    for some, errors in work_on(list(uses.values()), measure, threads):
+        for (number, piece), error in zip(some, errors, strict=True):
+            tallies[number][piece.tensor.name].add(error)
+            done += piece.weights
+        yield Progress("verify", done, total, some[0][1].tensor.name, done / max(1, total))
+    return [
+        tuple(tally.result(one.conversion) for tally in found.values())
+        for one, found in zip(results, tallies, strict=True)
+    ]
+
+
+def _tallies(one: Written) -> dict[str, _Tally]:
     # What stands for no weight, such as a mark beside one, is there if the headers are right.
-    tensors = [tensor for tensor in plan.tensors if tensor.sources or tensor.name in result.tensors]
-    tally = {tensor.name: _Tally(tensor) for tensor in tensors}
-    pieces = [one for one in cut(plan, conversion, to_read=True) if one.tensor.name in tally]
-    done = 0
-
-    def measure(piece: Slice) -> _Error:
-        return _measure(conversion, result, piece)
-
-    for piece, error in work_on(pieces, measure, threads):
-        tally[piece.tensor.name].add(error)
-        done += piece.weights
-        yield Progress("verify", done, plan.weights, piece.tensor.name, done / plan.weights)
-    return tuple(tally[t.name].result(conversion.source_bytes(t)) for t in tensors)
+    tensors = (t for t in one.plan.tensors if t.sources or t.name in one.result.tensors)
+    return {tensor.name: _Tally(tensor) for tensor in tensors}
 
 
 def check_layout(plan: Plan, result: Checkpoint) -> None:
@@ -109,7 +144,7 @@ class _Tally:
         self._squared_norm += error.squared_norm
         self._max_error = max(self._max_error, error.largest)
 
-    def result(self, before: int) -> TensorResult:
+    def result(self, conversion: Conversion) -> TensorResult:
         """The whole tensor's errors.
 
         Raises:
@@ -125,7 +160,7 @@ class _Tally:
             name=tensor.name,
             encoding=tensor.encoding,
             shape=tensor.shape,
-            before=before,
+            before=conversion.source_bytes(tensor),
             after=tensor.nbytes,
             # A tensor of zeros has no relative error; should it have become anything else, the
             # whole of that is error.
@@ -135,17 +170,19 @@ class _Tally:
         )
 
 
-def _measure(conversion: Conversion, result: Checkpoint, piece: Slice) -> _Error:
+def _measure(uses: Sequence[tuple[int, Slice]], results: Sequence[Written]) -> Iterator[_Error]:
+    """The errors of the same rows in some of the results."""
     import torch
 
-    tensor = piece.tensor
+    first, piece = uses[0]
     rows = (piece.stop - piece.start, -1)
-    wanted = conversion.rows(tensor, piece.start, piece.stop).reshape(rows)
-    written = result.rows(tensor.name, piece.start, piece.stop).reshape(rows).to(torch.float32)
-    error = torch.sub(written, wanted)
-    max_error = float(torch.stack(torch.aminmax(error)).abs().max())
-    squared = _squared(error) if max_error else 0.0
-    return _Error(squared, _squared(wanted), max_error)
+    wanted = results[first].conversion.rows(piece.tensor, piece.start, piece.stop).reshape(rows)
+    norm = _squared(wanted)
+    for number, use in uses:
+        stored = results[number].result.rows(use.tensor.name, use.start, use.stop)
+        error = torch.sub(stored.reshape(rows).to(torch.float32), wanted)
+        largest = float(torch.stack(torch.aminmax(error)).abs().max())
+        yield _Error(_squared(error) if largest else 0.0, norm, largest)
 
 
 def _squared(values: Tensor) -> float:

@@ -22,10 +22,10 @@ from app.core.hub import is_hub_id
 from app.core.job import Job
 from app.core.partial import opened
 from app.core.recipe import AUTOMATIC
-from app.core.report import Report, TensorResult, load_report
+from app.core.report import Report, load_report
 from app.devices import look
 from app.encodings.kernels import warm_up
-from app.evaluation.tensor_error import measure_tensors
+from app.evaluation.tensor_error import Written, measure_results
 from app.models.named_weights import NamedWeights
 from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
@@ -108,6 +108,10 @@ class _Outcome:
         except BadModelFile:
             return None
 
+    def written(self) -> Written:
+        result, paths = self.result, self.files.paths()
+        return Written(result.conversion, result.plan, result.form.open(paths[0], paths))
+
     def done(self) -> ResultDone:
         return ResultDone(self.result.number, str(self.path))
 
@@ -180,9 +184,7 @@ def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generato
             yield from _fill(work, stages, missing)
             work.check_source_unchanged()
         seconds = time.monotonic() - clock
-        for part, outcome in enumerate(outcomes):
-            checking = _finish(work, outcome, seconds)
-            yield from stages.place("verify", checking, part, len(outcomes))
+        yield from stages.place("verify", _check(work, outcomes, seconds))
     calibrated = any(result.is_calibrated for result in work.results)
     if whole and len(missing) == len(work.results) == 1 and not calibrated:
         seconds, preset = time.monotonic() - clock, work.results[0].plan.preset
@@ -217,25 +219,23 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
         yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
 
 
-def _finish(work: Work, outcome: _Outcome, seconds: float) -> Generator[Event]:
+def _check(work: Work, outcomes: Sequence[_Outcome], seconds: float) -> Generator[Event]:
     """Check what is on the disk, and only then give it its names and report it."""
-    result, files = outcome.result, outcome.files
-    if not (files.is_placed and outcome.report()):
-        clock = time.monotonic()
-        tensors = yield from _verify(work, result, files.paths())
-        if not files.is_placed:
+    unchecked = []
+    for outcome in outcomes:
+        if outcome.files.is_placed and outcome.report():
+            yield outcome.done()
+        else:
+            unchecked.append(outcome)
+    clock = time.monotonic()
+    found = yield from measure_results([one.written() for one in unchecked], work.threads)
+    seconds += time.monotonic() - clock
+    for outcome, tensors in zip(unchecked, found, strict=True):
+        if not outcome.files.is_placed:
             outcome.path.unlink(missing_ok=True)  # it may be of an earlier run
-            files.place()
-        seconds += time.monotonic() - clock
-        make_report(work, result, tensors, seconds).save(outcome.path)
-    yield outcome.done()
-
-
-def _verify(
-    work: Work, result: Result, paths: Sequence[Path]
-) -> Generator[Event, None, tuple[TensorResult, ...]]:
-    written = result.form.open(paths[0], paths)
-    return (yield from measure_tensors(result.conversion, result.plan, written, work.threads))
+            outcome.files.place()
+        make_report(work, outcome.result, tensors, seconds).save(outcome.path)
+        yield outcome.done()
 
 
 def _measure(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generator[Event]:

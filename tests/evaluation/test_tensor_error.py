@@ -10,7 +10,7 @@ from random_models import drain
 from app.core.errors import BadModelFile
 from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.core.tensor import TensorInfo
-from app.evaluation.tensor_error import measure_tensors
+from app.evaluation.tensor_error import Written, measure_results, measure_tensors
 from app.formats import slices
 
 
@@ -130,6 +130,21 @@ def test_that_progress_counts_every_weight(memory, monkeypatch):
     assert done == sorted(done)
     assert done[-1] == events[-1].total == memory.plan().weights
     assert events[-1].overall == 1
+
+
+def test_that_results_of_one_conversion_are_compared_with_one_reading_of_it(memory, monkeypatch):
+    monkeypatch.setattr(slices, "SLICE_WEIGHTS", 500)
+    _, alone = memory.measure()
+    slices_read = sorted(memory.asked)
+    exact = Memory(memory.wanted, memory.wanted)
+    memory.asked.clear()
+    conversion = _Conversion(memory)
+    both = [Written(conversion, one.plan(), one) for one in (memory, exact)]
+    events, (first, second) = drain(measure_results(both, 2))
+    assert sorted(memory.asked) == slices_read
+    assert {row.name: row for row in first} == alone
+    assert [row.error for row in second] == [0, 0, 0, 0]
+    assert events[-1].done == events[-1].total == 2 * memory.plan().weights
 
 
 def test_that_stopping_leaves_no_threads(memory, monkeypatch):
