@@ -1,0 +1,38 @@
+"""Quantize a folder with GPTQModel, calibrated with given tokens; tells the seconds it took."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from asked import answer
+from gptqmodel import GPTQModel
+from gptqmodel.quantization.config import FORMAT, METHOD, QuantizeConfig
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    torch.set_num_threads(request["threads"])
+    awq = request["method"] == "awq"
+    config = QuantizeConfig(
+        method=METHOD.AWQ if awq else METHOD.GPTQ,
+        format=FORMAT.GEMM if awq else FORMAT.GPTQ,
+        bits=request["bits"],
+        group_size=request["group"],
+        sym=request["symmetric"],
+        **request["options"],
+    )
+    model = GPTQModel.load(request["folder"], config, device="cpu", dtype=torch.float32)
+    texts = [
+        {"input_ids": row, "attention_mask": torch.ones_like(row)}
+        for row in torch.from_numpy(np.load(request["tokens"]))
+    ]
+    started = time.perf_counter()
+    model.quantize(texts, batch_size=1)
+    seconds = time.perf_counter() - started
+    model.save(request["target"])
+    return {"seconds": seconds}
+
+
+answer(run)

@@ -1,0 +1,54 @@
+"""Quantize a folder with llm-compressor, calibrated with given tokens; says how long it took."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from asked import answer
+from datasets import Dataset
+from llmcompressor import oneshot
+from llmcompressor.modifiers.gptq import GPTQModifier
+from llmcompressor.modifiers.quantization import QuantizationModifier
+from llmcompressor.modifiers.transform.awq import AWQModifier
+from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+def recipe(request: dict[str, Any]) -> list[Any]:
+    scheme = {"targets": "Linear", "scheme": request["scheme"], "ignore": ["lm_head"]}
+    rounded = QuantizationModifier(**scheme)
+    return {
+        "nearest": lambda: [rounded],
+        "gptq": lambda: [GPTQModifier(**scheme, **request["options"])],
+        "awq": lambda: [AWQModifier(**request["options"]), rounded],
+        "smoothquant": lambda: [SmoothQuantModifier(**request["options"]), rounded],
+    }[request["method"]]()
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    torch.set_num_threads(request["threads"])
+    # Asked for by AWQ wherever it runs, and refused where there is no accelerator.
+    torch.Tensor.pin_memory = lambda self, *_: self
+    model = AutoModelForCausalLM.from_pretrained(request["folder"], dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(request["folder"])
+    tokens = np.load(request["tokens"])
+    started = time.perf_counter()
+    oneshot(
+        model=model,
+        tokenizer=tokenizer,
+        dataset=Dataset.from_dict({"input_ids": tokens, "attention_mask": np.ones_like(tokens)}),
+        recipe=recipe(request),
+        num_calibration_samples=len(tokens),
+        max_seq_length=tokens.shape[1],
+        shuffle_calibration_samples=False,
+        pipeline="sequential" if request["method"] != "nearest" else "datafree",
+    )
+    seconds = time.perf_counter() - started
+    model.save_pretrained(request["target"], save_compressed=True)
+    return {"seconds": seconds}
+
+
+answer(run)
