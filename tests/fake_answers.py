@@ -141,13 +141,17 @@ PROBES: dict[str, dict[str, Any]] = {
 
 
 def fits(words: list[str]) -> dict[str, object]:
-    """Q4_K_M fits well, larger ones less; everything fits an RTX 4090."""
+    """Q4_K_M fits well, larger ones less; everything fits an RTX 4090, and no PC is a Mac."""
     context = int(_option(words, "--context") or 8192)
     roomy = _option(words, "--on") == "RTX 4090"
     options = FitOptions(
         context=context, reserve=round(float(_option(words, "--reserve") or 0) * GIB)
     )
     found = {}
+    if _option(words, "--for") == "mlx":
+        why = "Needs a Mac with Apple silicon: MLX."
+        elsewhere = Fit(FitWord.ELSEWHERE, options, reason=why).to_json()
+        return {"model": words[1], "fits": dict.fromkeys(SIZES, elsewhere), "costs": {}}
     for preset, nbytes in SIZES.items():
         cache = context * 147_456
         word = _word(nbytes + cache, 24 * GIB if roomy else 8 * GB)
@@ -164,7 +168,10 @@ def fits(words: list[str]) -> dict[str, object]:
             tokens_per_second=(38.0, 61.0),
             reason="" if word is FitWord.FITS else "A smaller format would fit.",
         ).to_json()
-    cost = {"memory": 1_100_000_000, "seconds": [200.0, 320.0], "calibration": [1500.0, 3300.0]}
+    cost = {
+        "memory": 1_100_000_000, "seconds": [200.0, 320.0], "calibration": [1500.0, 3300.0],
+        "fitting": [5400.0, 14_400.0], "fitting_memory": 5_900_000_000,
+    }  # fmt: skip
     return {"model": words[1], "fits": found, "costs": dict.fromkeys(SIZES, cost)}
 
 
@@ -269,6 +276,57 @@ def _group(group: str, **rest: object) -> dict[str, object]:
     return {"group": group, "importance_helps": True, "needs_importance": False, **rest}
 
 
+def _folder(group: str, *runtimes: str, **rest: object) -> dict[str, object]:
+    programs = {"vllm": "vLLM, SGLang", "transformers": "transformers", "mlx": "MLX on a Mac"}
+    return {
+        "format": "safetensors", "extension": "", "group": group, "runtimes": runtimes,
+        "runs_in": ", ".join(programs[runtime] for runtime in runtimes), **rest,
+    }  # fmt: skip
+
+
+FOLDERS: dict[str, tuple[int, float, str, str, dict[str, object]]] = {
+    "bf16-folder": (16_381_000_000, 16.0, "the original", "As most models are published.",
+        _folder("near the original", "vllm", "transformers", "mlx", methods=["nearest"])),
+    "fp8": (8_800_000_000, 8.6, "practically the original", "8-bit floats for weights and inputs.",
+        _folder("near the original", "vllm", "transformers", featured=True,
+                methods=["nearest", "smoothquant"])),
+    "w8a8-int8": (8_800_000_000, 8.6, "very small loss", "8-bit integers.",
+        _folder("near the original", "vllm", methods=["nearest", "gptq", "smoothquant"])),
+    "w4a16-g128": (6_200_000_000, 6.0, "small loss", "4-bit integers; layers compute in 16 bits.",
+        _folder("the usual choice", "vllm", "transformers", featured=True,
+                methods=["nearest", "clipped", "gptq", "awq", "awq+gptq"])),
+    "gptq-4bit-asym-v2-g128": (6_250_000_000, 6.1, "small loss", "4-bit integers of GPTQModel.",
+        _folder("the usual choice", "vllm", "transformers", methods=["nearest", "gptq"])),
+    "bnb-nf4-dq": (6_100_000_000, 5.9, "small loss", "16 values of the normal distribution.",
+        _folder("the usual choice", "transformers", featured=True)),
+    "mlx-4bit": (4_600_000_000, 4.5, "small loss", "4-bit integers for Macs.",
+        _folder("the usual choice", "mlx", featured=True, methods=["nearest", "hqq"])),
+}  # fmt: skip
+"""Folders that the model can become, as the list shows them."""
+SIZES |= {preset: row[0] for preset, row in FOLDERS.items()}
+METHODS = [
+    {"name": "nearest", "summary": "Fast and without data; good from 4 bits up.",
+     "is_calibrated": False, "options": []},
+    {"name": "clipped", "summary": "Better than the nearest at 4 bits and below.",
+     "is_calibrated": False, "options": []},
+    {"name": "gptq", "summary": "The least error at 2 to 4 bits; has to see the model at work.",
+     "is_calibrated": True, "options": [
+        {"name": "damping", "sentence": "What is added to the diagonal of the second moment.",
+         "kind": "number", "default": "0.01", "least": 1e-6, "most": 10, "values": "a number"},
+        {"name": "refit", "sentence": "Whether the grids of a span are found when its turn comes.",
+         "kind": "switch", "default": "auto", "optional": True, "values": "yes or no, or auto"},
+        {"name": "quantized_inputs", "sentence": "Whether a layer sees the quantized ones.",
+         "kind": "switch", "default": "yes", "values": "yes or no"}]},
+    {"name": "awq", "summary": "Protects the weights that matter, at 3 and 4 bits.",
+     "is_calibrated": True, "options": [
+        {"name": "powers", "sentence": "Powers from 0 up to 1 that are tried.",
+         "kind": "whole", "default": "20", "least": 2, "most": 1000, "values": "a whole number"}]},
+    {"name": "awq+gptq", "summary": "Both.", "is_calibrated": True, "options": []},
+    {"name": "smoothquant", "summary": "For weights and inputs of 8 bits both.",
+     "is_calibrated": True, "options": []},
+    {"name": "hqq", "summary": "Without data, in seconds.", "is_calibrated": False, "options": []},
+]  # fmt: skip
+"""All methods of `FormatChoice.methods`, with their options."""
 GROUPS = {
     "BF16": _group("near the original", importance_helps=False),
     "Q8_0": _group("near the original", importance_helps=False, featured=True, loss=0.0010),
@@ -326,7 +384,8 @@ def inspection(path: Path) -> dict[str, Any]:
             "preset": preset, "format": "gguf", "runs_in": "llama.cpp, Ollama, LM Studio",
             "extension": ".gguf", "summary": summary, "quality": quality,
             "recommended": preset == "Q4_K_M", "nbytes": nbytes, "bits_per_weight": bits,
-            "fallbacks": [], "notes": [], "problem": None, **GROUPS[preset], **rest,
+            "fallbacks": [], "notes": [], "problem": None, "runtimes": ["llama.cpp"],
+            "methods": ["nearest", "gptq"], **GROUPS.get(preset, {}), **rest,
         }  # fmt: skip
 
     small = choice(
@@ -362,6 +421,8 @@ def inspection(path: Path) -> dict[str, Any]:
             choice("IQ3_M", 3_740_000_000, 3.7, "visible loss", "The best of 3 bits."),
             choice("IQ2_M", 2_930_000_000, 2.9, "large loss", "Under 3 bits."),
             ternary,
+            *(choice(preset, *row[:4], **row[4]) for preset, row in FOLDERS.items()),
         ],
+        "methods": METHODS,
         "types": ["F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K"],
     }  # fmt: skip

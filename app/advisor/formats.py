@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.advisor.assess import assess
-from app.advisor.calibration import calibration_seconds
+from app.advisor.calibration import calibration_seconds, fitting_memory, fitting_seconds
 from app.advisor.conversion import conversion_needs
 from app.advisor.demand import demand_of_checkpoint, demand_of_plan
 from app.advisor.hardware import requirement
@@ -127,12 +127,21 @@ def costs_of(plans: Plans, checkpoint: Checkpoint, machine: Machine) -> dict[str
     """What each preset takes to be made on this computer's processor, by its name."""
     speeds = MeasuredSpeeds()
     costs: dict[str, ConversionCost] = {}
-    calibration: tuple[float, float] | None = None
+    usual: ConversionCost | None = None
     for name, plan in plans.items():
         if not isinstance(plan, AppError):
-            if calibration is None:  # it is the same for all of them
-                demand = demand_of_plan(plan, checkpoint)
-                calibration = calibration_seconds(demand, plan.weights, checkpoint.nbytes, machine)
+            usual = usual or _showing(plan, checkpoint, machine)  # it is the same for all of them
             needs = conversion_needs(plan, checkpoint.nbytes, Path.cwd(), machine, speeds)
-            costs[name] = ConversionCost(needs.memory, needs.seconds, calibration)
+            costs[name] = replace(usual, memory=needs.memory, seconds=needs.seconds)
     return costs
+
+
+def _showing(plan: Plan, checkpoint: Checkpoint, machine: Machine) -> ConversionCost:
+    """What showing a model a text takes."""
+    demand, weights = demand_of_plan(plan, checkpoint), plan.weights
+    return ConversionCost(
+        0,
+        calibration=calibration_seconds(demand, weights, checkpoint.nbytes, machine),
+        fitting=fitting_seconds(demand, weights, checkpoint.nbytes, machine),
+        fitting_memory=fitting_memory(demand, weights),
+    )

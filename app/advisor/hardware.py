@@ -60,7 +60,7 @@ class Requirement:
         if self._runs_on_processor(machine) or any(map(self.runs_on, machine.gpus)):
             return ""
         if self.runtime is Runtime.MLX:
-            return "Needs a Mac with a processor of Apple's own: MLX."
+            return "Needs a Mac with Apple silicon: MLX."
         if self.below and any(map(self._is_too_new, machine.gpus)):
             return f"Needs an NVIDIA card from before the {_SERIES[self.below]}: {self.numbers}."
         makers = [f"an NVIDIA card ({_SERIES[self.nvidia]} or newer)"] if self.nvidia else []
@@ -152,18 +152,6 @@ def requirement(runtime: Runtime, preset: str) -> Requirement | None:
         ),
         None,
     )
-
-
-def suggested_runtime(machine: Machine) -> Runtime:
-    """What people with such a computer use most."""
-    if any(gpu.vendor == APPLE for gpu in machine.gpus):
-        return Runtime.MLX
-    servers = [gpu for gpu in _nvidia(machine) if gpu.total >= _SERVER_BYTES]
-    return Runtime.VLLM if servers else Runtime.LLAMA_CPP
-
-
-_SERVER_BYTES = 40 << 30
-"""Cards with more memory stand in servers."""
 
 
 def _nvidia(machine: Machine) -> list[Gpu]:

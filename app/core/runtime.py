@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
+from app.core.machine import Machine
+
 
 class Runtime(StrEnum):
     """Programs that load the same files, with much the same hardware; lists are grouped by it."""
@@ -46,6 +48,18 @@ def runtimes_in(programs: str) -> tuple[Runtime, ...]:
         runtime for name in names for start, runtime in _PROGRAMS.items() if name.startswith(start)
     }
     return tuple(runtime for runtime in Runtime if runtime in found)
+
+
+_SERVER_BYTES = 40 << 30
+"""Cards with more memory stand in servers."""
+
+
+def suggested_runtime(machine: Machine) -> Runtime:
+    """What people with such a computer use most."""
+    if any(gpu.vendor == "apple" for gpu in machine.gpus):
+        return Runtime.MLX
+    servers = [gpu for gpu in machine.gpus if gpu.vendor == "nvidia" and gpu.total > _SERVER_BYTES]
+    return Runtime.VLLM if servers else Runtime.LLAMA_CPP
 
 
 @dataclass(frozen=True, slots=True)

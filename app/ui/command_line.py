@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.core.job import Job
 from app.core.recipe import Recipe
+
+_USUAL_METHOD = "nearest"
+"""That every preset has where nothing else is said."""
 
 
 def recipe_words(recipe: Recipe) -> list[str]:
     """The options that make a recipe out of its preset."""
     words = ["--pure"] if recipe.pure else []
+    words += ["--method", recipe.method] if recipe.method != _USUAL_METHOD else []
+    for name, value in recipe.options:
+        words += ["--set", f"{name}={value}"]
     for pattern, kind in recipe.overrides:
         words += ["--tensor", f"{pattern}={kind}"]
     words += ["--output-type", recipe.output] if recipe.output else []
@@ -40,10 +47,13 @@ def job_words(job: Job, folder: str) -> list[str]:
     words += [] if job.evaluate else ["--no-evaluate"]
     words += recipe_words(_common(job))
     words += ["--calibration", job.calibration] if job.calibration else []
+    for name in ("samples", "length", "seed"):
+        words += [f"--{name}", str(getattr(job, name))] if getattr(job, name) else []
     return [*words, "--overwrite"] if job.overwrite else words
 
 
 def _common(job: Job) -> Recipe:
-    """What all results have in common: they differ in the preset, and in what needs a matrix."""
+    """What all results have in common: they differ in the preset, and in what suits only some."""
     recipes: Sequence[Recipe] = [output.recipe for output in job.outputs]
-    return next((recipe for recipe in recipes if recipe.importance), recipes[0])
+    first = next((recipe for recipe in recipes if recipe.method != _USUAL_METHOD), recipes[0])
+    return replace(first, importance=next(filter(None, (one.importance for one in recipes)), ""))

@@ -12,12 +12,13 @@ from app.core.fit import ConversionCost, Fit
 from app.ui.machine import Machine
 from app.ui.preferences import Preferences
 from app.ui.probe import Probe
+from app.ui.runtimes import chosen_runtime
 
 _GIB = 2**30
 
 
 class Fits(QObject):
-    """The answers for every format of one model."""
+    """The answers for every format of one model in the programs that are chosen."""
 
     changed = Signal()
     """There is news about `found`, `problem` or `is_busy`."""
@@ -81,6 +82,7 @@ class Fits(QObject):
         words = ["--context", str(min(context, self._most or context))]
         words += ["--reserve", f"{reserve / _GIB:.3f}"] if reserve else []
         words += ["--on", self._machine.on] if self._machine.on else []
+        words += ["--for", chosen_runtime(self._preferences, self._machine)]
         return words
 
     @Slot()
@@ -91,7 +93,7 @@ class Fits(QObject):
 
     @Slot(str)
     def _on_preference(self, key: str) -> None:
-        if key in {"context", "reserve"}:
+        if key in {"context", "reserve", "runtime"}:
             self.ask_again()
 
     @Slot(object)

@@ -65,6 +65,15 @@ class Preferences(QObject):
         self._save("context", str(value))
 
     @property
+    def runtime(self) -> str:
+        """The kind of programs that results are for; "" until the user has said so."""
+        return self._text("runtime", "")
+
+    @runtime.setter
+    def runtime(self, value: str) -> None:
+        self._save("runtime", value)
+
+    @property
     def reserve(self) -> int:
         """Bytes of memory to leave to other programs, beside what they use now."""
         return self._number("reserve", 0)

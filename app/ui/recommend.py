@@ -36,7 +36,7 @@ def _tr(text: str) -> str:
 def usual_recipe(choice: FormatChoice) -> Recipe:
     """What the sizes in lists are those of."""
     importance = AUTOMATIC if choice.needs_importance else ""
-    return Recipe(choice.preset, importance=importance, requantize=choice.requantize)
+    return Recipe(choice.preset, choice.method, importance=importance, requantize=choice.requantize)
 
 
 def shortlist(choices: Iterable[FormatChoice]) -> set[str]:
@@ -109,8 +109,12 @@ def _why(row: FormatChoice, better: Sequence[FormatChoice], fits: Mapping[str, F
 
 
 def _usual(choices: Iterable[FormatChoice]) -> FormatChoice | None:
+    """The recommended one; where none is, one that is featured, rather of few bits than of many."""
     working = [choice for choice in choices if choice.problem is None]
-    return next((row for row in working if row.recommended), working[0] if working else None)
+    featured = [row for row in working if row.featured and row.group != EXPERIMENTS]
+    smallest = min(featured, key=lambda row: row.bits_per_weight, default=None)
+    first = smallest or next(iter(working), None)
+    return next((row for row in working if row.recommended), first)
 
 
 def _by_quality(choices: Iterable[FormatChoice], source_bytes: int) -> list[FormatChoice]:

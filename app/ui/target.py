@@ -16,7 +16,7 @@ class Target:
     """A wanted result, or several in one folder."""
 
     path: str
-    """Of the file; of the folder where there are several."""
+    """Of the file or folder that is the result; of the folder for several."""
     extension: str
     """".gguf", or "" for a folder."""
     nbytes: int
@@ -26,7 +26,12 @@ class Target:
     is_suggestion: bool = False
     """Whether the name is ours to change."""
     names: tuple[str, ...] = ()
-    """Of the files in the folder, where there are several; these are always ours to change."""
+    """Of the results in the folder, where there are several; these are always ours to change."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a result is a folder of files."""
+        return not self.extension
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +46,32 @@ class Check:
     free: int = 0
     """Bytes free on its disk."""
     exists: bool = False
+    """Whether there is a result with this name, which may be replaced."""
     makes_folder: bool = False
     """Whether its folder is still to be made."""
     problem: Problem | None = None
 
 
-def free_name(path: str, taken: frozenset[str]) -> str:
+def free_name(path: str, extension: str, taken: frozenset[str]) -> str:
     """`path`, or the first numbered name beside it that nothing has."""
     wanted, number = Path(path), 1
+    stem = _without(wanted.name, extension)
     candidate = wanted
     while candidate.exists() or str(candidate) in taken:
         number += 1
-        candidate = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        candidate = wanted.with_name(f"{stem}-{number}{extension}")
     return str(candidate)
+
+
+def renamed(path: str, before: str, after: str) -> str:
+    """A path that was chosen for one kind of result, for another kind, by their extensions."""
+    return _without(path, before) + after
+
+
+def _without(name: str, extension: str) -> str:
+    """A folder's name may have dots, and no extension."""
+    has = bool(extension) and name.lower().endswith(extension)
+    return name[: -len(extension)] if has else name
 
 
 def check(target: Target) -> Check:
@@ -70,7 +88,9 @@ def _check(target: Target) -> Check:
         return Check(target, target.path, problem=problem)
     if target.names:
         return _check_folder(target)
-    path = free_name(target.path, target.taken) if target.is_suggestion else target.path
+    path = target.path
+    if target.is_suggestion:
+        path = free_name(path, target.extension, target.taken)
     place = Path(path)
     free = free_bytes(place)
     return Check(
@@ -78,7 +98,7 @@ def _check(target: Target) -> Check:
         path=path,
         paths=(path,),
         free=free,
-        exists=place.exists(),
+        exists=any(place.iterdir()) if place.is_dir() else place.exists(),
         makes_folder=not place.parent.exists(),
         problem=_place_problem(target, place, free),
     )
@@ -86,7 +106,8 @@ def _check(target: Target) -> Check:
 
 def _check_folder(target: Target) -> Check:
     folder = Path(target.path)
-    paths = tuple(free_name(str(folder / name), target.taken) for name in target.names)
+    wanted = (str(folder / name) for name in target.names)
+    paths = tuple(free_name(path, target.extension, target.taken) for path in wanted)
     free = free_bytes(folder)
     problem = _folder_problem(folder) or _room_problem(target, free)
     if folder.exists() and not folder.is_dir():
@@ -107,19 +128,35 @@ def _name_problem(target: Target) -> Problem | None:
         return Problem("Choose where to save the result.")
     if not path.is_absolute():
         return Problem("This is not a full path.", "Choose a folder with the button beside it.")
-    if not target.names and path.suffix.lower() != target.extension:
+    if not target.names and not path.name.lower().endswith(target.extension):
         return Problem(f"The name has to end in {target.extension}.")
     return None
 
 
 def _place_problem(target: Target, place: Path, free: int) -> Problem | None:
-    if place.is_dir():
-        return Problem("There is a folder with this name.", "Choose another name.")
+    if place.is_dir() != target.is_folder and place.exists():
+        kind = "folder" if place.is_dir() else "file"
+        return Problem(f"There is a {kind} with this name.", "Choose another name.")
     if _same(place, Path(target.source)):
         return Problem("This is the model itself.", "Choose another name.")
     if str(place) in target.taken:
-        return Problem("Another job is going to write this file.", "Choose another name.")
-    return _folder_problem(place.parent) or _room_problem(target, free)
+        return Problem("Another job is going to write to this place.", "Choose another name.")
+    return _foreign_problem(place) or _folder_problem(place.parent) or _room_problem(target, free)
+
+
+def _foreign_problem(place: Path) -> Problem | None:
+    """A folder is only replaced where all that is in it belongs to a model."""
+    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    if not names:
+        return None
+    from app.formats.safetensors.companions import is_of_model  # slow, and rarely needed
+
+    foreign = [name for name in names if not is_of_model(name)]
+    if foreign:
+        return Problem(
+            f"This folder has files that belong to no model: {foreign[0]}.", "Choose another name."
+        )
+    return None
 
 
 def _folder_problem(folder: Path) -> Problem | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from computers import GB, card, computer, part
 
-from app.advisor.hardware import REQUIREMENTS, requirement, suggested_runtime
+from app.advisor.hardware import REQUIREMENTS, requirement
 from app.core.runtime import Runtime
 from app.devices.known import imagine
 from app.formats import PRESETS
@@ -96,11 +96,3 @@ def test_that_transformers_saves_no_memory_where_it_unpacks():
     assert blocks.unpacks(computer(32 * GB))
     assert not blocks.unpacks(nvidia(8, 9))
     assert not requirement(Runtime.TRANSFORMERS, "bnb-nf4").unpacks(computer(32 * GB))
-
-
-def test_that_the_first_suggestion_follows_the_computer():
-    assert suggested_runtime(imagine("M3 Max 64 GB")) is Runtime.MLX
-    assert suggested_runtime(imagine("RTX 4090")) is Runtime.LLAMA_CPP
-    assert suggested_runtime(imagine("16 GB")) is Runtime.LLAMA_CPP
-    server = computer(256 * GB, replace(card(80 * GB), capability=(9, 0)))
-    assert suggested_runtime(server) is Runtime.VLLM

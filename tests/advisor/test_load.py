@@ -26,7 +26,7 @@ OPTIONS = FitOptions(context=1024)
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("loaded")
-    write_llama(tmp_path / "model", layers=8, hidden=1024, inner=2816)
+    write_llama(tmp_path / "model", layers=2, hidden=1024, inner=2816)
     target = tmp_path / "model.gguf"
     job = Job("j", str(tmp_path / "model"), (Output(str(target), Recipe("Q8_0")),), evaluate=False)
     assert isinstance(list(convert(job, tmp_path))[-1], Finished)

@@ -134,6 +134,36 @@ def show_convert(app: QApplication, window: Window, theme: Theme, folder: Path) 
     shoot("refused")
 
 
+def show_folders(app: QApplication, window: Window, theme: Theme, folder: Path) -> None:
+    """Formats for other programs, some of which this computer lacks the hardware for."""
+    window.open_page("convert")
+    page = window.page("convert")
+    page.quality.all.setChecked(True)
+    for runtime in ("vllm", "mlx"):
+        page.context.preferences.runtime = runtime
+        pause(app, 2)
+        if runtime == "vllm":
+            page.quality.formats.choose("w4a16-g128")
+            page.more.setChecked(True)
+            page.advanced.method.choose("gptq")
+            page.advanced.method.options.editors["damping"].value = "0.05"
+        pause(app, 1)
+        for scheme in ("light", "dark"):
+            theme.follow(scheme)
+            for size in SIZES:
+                window.resize(*size)
+                pause(app, 0.3)
+                bar = page.area.verticalScrollBar()
+                for place in range(3):
+                    bar.setValue(place * bar.pageStep())
+                    pause(app, 0.1)
+                    name = f"convert-{runtime}-{scheme}-{size[0]}-{place}.png"
+                    window.grab().save(str(folder / name))
+                bar.setValue(0)
+        page.more.setChecked(False)
+    page.context.preferences.runtime = "llama.cpp"
+
+
 def show_hub(app: QApplication, window: Window, theme: Theme, folder: Path) -> None:
     """A chosen model on the page Find."""
     window.open_page("find")
@@ -202,6 +232,7 @@ def main(folder: Path, font: str) -> None:
         theme.follow(scheme)
         render(app, window, folder, scheme)
     show_convert(app, window, theme, folder)
+    show_folders(app, window, theme, folder)
     show_hub(app, window, theme, folder)
     window.close()
     show_computers(app, preferences, theme, folder)

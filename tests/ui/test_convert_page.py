@@ -80,7 +80,7 @@ def test_that_a_file_in_the_way_needs_a_tick(ready, qtbot, tmp_path):
     type_path(qtbot, ready, taken)
     qtbot.waitUntil(ready.target.replace.isVisible)
     assert not ready.convert.isEnabled()
-    assert "There is a file" in ready.bar.summary.text()
+    assert "There is already a file" in ready.bar.summary.text()
     ready.target.replace.click()
     assert ready.convert.isEnabled()
     ready.primary()

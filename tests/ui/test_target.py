@@ -1,9 +1,10 @@
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from app.ui.target import Target, check, free_name
+from app.ui.target import Target, check, free_name, renamed
 
 
 @pytest.fixture
@@ -84,4 +85,37 @@ def test_that_a_folder_that_will_be_made_is_announced(target, tmp_path):
 
 def test_that_a_free_name_is_left_alone(tmp_path):
     path = str(tmp_path / "a.gguf")
-    assert free_name(path, frozenset()) == path
+    assert free_name(path, ".gguf", frozenset()) == path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Target(str(tmp_path / "Qwen2.5-1.5B-w4a16"), "", 1000, str(tmp_path / "source"))
+
+
+def test_that_a_folders_name_may_have_dots(folder, tmp_path):
+    assert check(folder).problem is None
+    (tmp_path / "Qwen2.5-1.5B-w4a16").mkdir()
+    found = check(replace(folder, is_suggestion=True))
+    assert found.path == str(tmp_path / "Qwen2.5-1.5B-w4a16-2")
+
+
+def test_that_an_empty_folder_is_free_and_one_with_a_model_can_be_replaced(folder):
+    place = Path(folder.path)
+    place.mkdir()
+    assert not check(folder).exists
+    (place / "config.json").touch()
+    found = check(folder)
+    assert (found.exists, found.problem) == (True, None)
+    (place / "diary.txt").touch()
+    assert "diary.txt" in check(folder).problem.title
+
+
+def test_that_a_file_is_no_place_for_a_folder(folder):
+    Path(folder.path).touch()
+    assert "a file" in check(folder).problem.title
+
+
+def test_that_a_path_follows_the_kind_of_result():
+    assert renamed("/m/x.GGUF", ".gguf", "") == "/m/x"
+    assert renamed("/m/Qwen2.5", "", ".gguf") == "/m/Qwen2.5.gguf"

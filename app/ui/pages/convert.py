@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from PySide6.QtCore import QCoreApplication, Qt, QTimer, Slot
+from PySide6.QtCore import QCoreApplication, QTimer, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.core.fit import together
@@ -24,17 +23,16 @@ from app.ui.fits import Fits
 from app.ui.page import Page, section
 from app.ui.plans import Plans
 from app.ui.recommend import usual_recipe
-from app.ui.target import Target
+from app.ui.target import Target, renamed
 from app.ui.widgets.action_bar import ActionBar
 from app.ui.widgets.advanced import AdvancedPanel, Options
-from app.ui.widgets.context_choice import ContextChoice
+from app.ui.widgets.circumstances import Circumstances
 from app.ui.widgets.drop_zone import dropped_path
 from app.ui.widgets.importance_choice import ImportanceChoice
 from app.ui.widgets.model_field import ModelField
 from app.ui.widgets.quality_section import QualitySection
-from app.ui.widgets.run_on import ImaginedBar, RunOn
+from app.ui.widgets.run_on import ImaginedBar
 from app.ui.widgets.target_field import TargetField
-from app.ui.widgets.text import label
 
 
 class ConvertPage(Page):
@@ -48,6 +46,7 @@ class ConvertPage(Page):
         super().__init__(context)
         self._suggested = True  # the target's name is still ours
         self._several = False  # whether the target is a folder for several results
+        self._extension = ""  # of the results that the target was chosen for
         self._inspection: Inspection | None = None
         self.setAcceptDrops(True)
         self._build()
@@ -75,8 +74,9 @@ class ConvertPage(Page):
         self.model = ModelField(command, self.context.preferences)
         self.fits = Fits(command, self.context.machine, self.context.preferences, self)
         self.plans = Plans(command, self)
-        self.run_on = RunOn(self.context.machine)
-        self.tokens = ContextChoice(self.context.preferences)
+        self.circumstances = Circumstances(self.context)
+        self.run_on, self.runtime = self.circumstances.run_on, self.circumstances.runtime
+        self.tokens = self.circumstances.tokens
         self.quality = QualitySection()
         self.importance = ImportanceChoice()
         self.target = TargetField()
@@ -85,7 +85,7 @@ class ConvertPage(Page):
         body = QVBoxLayout(self.form)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(8)
-        body.addLayout(self._circumstances())
+        body.addWidget(self.circumstances)
         body.addWidget(self.quality)
         body.addWidget(self.importance)
         body.addWidget(section(self.tr("Save to")))
@@ -106,26 +106,9 @@ class ConvertPage(Page):
         self.add_footer(self.bar)
         self.advanced.hide()
 
-    def _circumstances(self) -> QHBoxLayout:
-        """Where it is to run, and with how much text in mind."""
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 8, 0, 0)
-        row.setSpacing(10)
-        top = Qt.AlignmentFlag.AlignTop
-        for text, widget, stretch in (
-            (self.tr("Run it on"), self.run_on, 1),
-            (self.tr("Context"), self.tokens, 0),
-        ):
-            caption = label(text)
-            caption.setContentsMargins(0, 8, 0, 0)
-            row.addWidget(caption, 0, top)
-            row.addWidget(widget, stretch, top)
-            row.addSpacing(14)
-        row.addStretch(1)
-        return row
-
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
+        self.runtime.changed.connect(self._list_formats)
         self.quality.chosen.connect(self._on_choice)
         self.fits.changed.connect(self._on_fits)
         self.importance.changed.connect(self._on_recipe)
@@ -162,13 +145,23 @@ class ConvertPage(Page):
         if found is not None:
             self._suggested = True
             self.advanced.recipe.set_types(found.types)
+            self.advanced.method.set_methods(found.methods)
             self.importance.reset()
-            self.quality.show_model(found)
+            self._list_formats()
             self.tokens.set_most(found.model.context)
             self.fits.ask(self.model.path, found.model.context)
         else:
             self.fits.ask("")
         self._refresh()
+
+    @Slot()
+    def _list_formats(self) -> None:
+        """List what the model can become for the chosen programs."""
+        if self._inspection is not None:
+            self.quality.show_model(self._inspection, self.runtime.runtime)
+            if self.quality.choice is None:
+                self._on_choice()  # nothing is possible, which nobody has chosen
+            self._refresh()
 
     @override
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -185,7 +178,7 @@ class ConvertPage(Page):
     @Slot()
     def _on_choice(self) -> None:
         self.importance.show_formats(self.quality.choices)
-        self._show_fit()
+        self.advanced.show_formats(self.quality.choices)
         self._on_recipe()
 
     @Slot()
@@ -205,20 +198,21 @@ class ConvertPage(Page):
         self.quality.notes.show_fit(self.fits.found.get(choice.preset), trouble)
         costs = self.fits.costs
         cost = together([costs[row.preset] for row in self.quality.choices if row.preset in costs])
-        self.target.show_cost(cost)
+        self.target.show_cost(self.advanced.method.cost(cost))
         self.importance.show_time(cost.calibration if cost else None)
 
     def _recipes(self) -> dict[str, Recipe]:
         """What is to be made, by preset."""
-        changes, importance = self.advanced.recipe.changes, self.importance.importance_for
+        importance = self.importance.importance_for
         return {
-            row.preset: changes.apply(replace(usual_recipe(row), importance=importance(row)))
+            row.preset: self.advanced.recipe_of(row, importance(row))
             for row in self.quality.choices
         }
 
     @Slot()
     def _on_recipe(self) -> None:
         """Ask for the plans of what the list has no sizes of, and of what the panel shows."""
+        self._show_fit()
         shown = self.quality.choice.preset if self.quality.choice else ""
         opened = self.more.isChecked()
         usual = {choice.preset: usual_recipe(choice) for choice in self.quality.choices}
@@ -227,7 +221,7 @@ class ConvertPage(Page):
             for preset, recipe in self._recipes().items()
             if recipe != usual[preset] or (opened and preset == shown)
         )
-        self.plans.ask(self.model.path, () if self.advanced.recipe.overrides.problem else wanted)
+        self.plans.ask(self.model.path, () if self.advanced.recipe.problem else wanted)
         self._look_at_target()
         self._refresh()
 
@@ -257,7 +251,11 @@ class ConvertPage(Page):
             return
         model, several = self.model.inspection.model.name, len(choices) > 1
         names = tuple(result_name(model, row.preset, row.extension) for row in choices)
+        extension = choices[0].extension
         path = self.target.path
+        if extension != self._extension and not several:
+            path = renamed(path, self._extension, extension)
+        self._extension = extension
         if self._suggested or not path:
             folder = Path(self.context.preferences.output_folder)
             path = str(folder if several else folder / names[0])
@@ -269,7 +267,7 @@ class ConvertPage(Page):
         self.target.look_at(
             Target(
                 path=path,
-                extension=choices[0].extension,
+                extension=extension,
                 nbytes=self._nbytes(),
                 source=self.model.path,
                 taken=frozenset(waiting),
@@ -331,7 +329,7 @@ class ConvertPage(Page):
         """Why the button cannot be pressed, in one sentence."""
         problem = self.plans.problem
         return (
-            self.advanced.recipe.overrides.problem
+            self.advanced.recipe.problem
             or (problem.title if problem else self.quality.trouble)
             or self.target.trouble
         )
@@ -363,7 +361,7 @@ class ConvertPage(Page):
     def _job(self, paths: tuple[str, ...]) -> Job:
         options, recipes = self.advanced.options, self._recipes().values()
         outputs = (Output(path, recipe) for path, recipe in zip(paths, recipes, strict=True))
-        return Job(
+        job = Job(
             id=new_id(),
             source=self.model.path,
             outputs=tuple(outputs),
@@ -373,6 +371,7 @@ class ConvertPage(Page):
             overwrite=self.target.replaces,
             calibration=self.importance.calibration,
         )
+        return self.advanced.method.show_model_to(job)
 
     def _command_line(self) -> str:
         """Of the job; while its names are checked, with those that are wished for."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QFrame, QHBoxLayout, QVBoxLayout, QWidget
@@ -11,10 +12,13 @@ from app.core import words
 from app.core.errors import AppError
 from app.core.machine import Gpu
 from app.core.model import FormatChoice
+from app.core.recipe import Recipe
 from app.ui.icons import Button, Picture
 from app.ui.plans import ResultPlan
+from app.ui.recommend import usual_recipe
 from app.ui.widgets.folding import Folding
 from app.ui.widgets.marked_grid import MarkedGrid
+from app.ui.widgets.method_form import MethodForm
 from app.ui.widgets.plan_table import PlanTable
 from app.ui.widgets.recipe_form import RecipeForm
 from app.ui.widgets.text import ElidedLabel, label
@@ -44,6 +48,7 @@ class AdvancedPanel(QFrame):
         self.device = QComboBox()
         self.threads = ThreadCount()
         self.evaluate = QCheckBox(self.tr("Measure what is lost"))
+        self.method = MethodForm()
         self.recipe = RecipeForm()
         self.tensors = PlanTable()
         self._tensors = Folding(self.tr("What every tensor becomes"), self.tensors)
@@ -55,8 +60,9 @@ class AdvancedPanel(QFrame):
         column.setContentsMargins(8, 16, 20, 16)
         column.setSpacing(10)
         column.addLayout(self._grid)
-        column.addSpacing(8)
-        column.addWidget(self.recipe)
+        for form in (self.method, self.recipe):
+            column.addSpacing(8)
+            column.addWidget(form)
         lower = QVBoxLayout()
         lower.setContentsMargins(22, 4, 0, 0)
         lower.setSpacing(10)
@@ -67,6 +73,7 @@ class AdvancedPanel(QFrame):
         self.device.currentIndexChanged.connect(self._on_change)
         self.threads.valueChanged.connect(self._on_change)
         self.evaluate.toggled.connect(self._on_change)
+        self.method.changed.connect(self._on_change)
         self.recipe.changed.connect(self._on_change)
         self.show_plan(None, None)
 
@@ -90,6 +97,16 @@ class AdvancedPanel(QFrame):
         self.threads.setValue(usual.threads)
         self.evaluate.setChecked(usual.evaluate)
         self._on_change()
+
+    def show_formats(self, choices: Sequence[FormatChoice]) -> None:
+        """Be about the formats that are to be made."""
+        self.method.show_formats(choices)
+        self.recipe.show_kind(is_folder=any(not choice.extension for choice in choices))
+
+    def recipe_of(self, choice: FormatChoice, importance: str) -> Recipe:
+        """What a format is made by, with all that is chosen here."""
+        usual = replace(usual_recipe(choice), importance=importance)
+        return self.method.apply(self.recipe.changes.apply(usual), choice)
 
     def set_command(self, text: str) -> None:
         """Show the job as a command line."""
@@ -126,7 +143,8 @@ class AdvancedPanel(QFrame):
     @property
     def is_usual(self) -> bool:
         """Whether nothing differs from the defaults."""
-        return self.options == self._usual and not self.recipe.changes.differing
+        as_usual = self.options == self._usual and not self.recipe.changes.differing
+        return as_usual and self.method.is_usual
 
     def _sentence(self, choice: FormatChoice, plan: ResultPlan) -> str:
         parts = [
@@ -138,7 +156,8 @@ class AdvancedPanel(QFrame):
             text = self.tr("{} more than usual") if extra > 0 else self.tr("{} less than usual")
             parts.append(text.format(words.size(abs(extra))))
         if plan.files > 1:
-            parts.append(self.tr("{} files").format(plan.files))
+            text = self.tr("{} files") if choice.extension else self.tr("a folder of {} files")
+            parts.append(text.format(plan.files))
         return "  ·  ".join(parts)
 
     def _form(self) -> MarkedGrid:

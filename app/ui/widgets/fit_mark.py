@@ -56,6 +56,11 @@ def fit_text(fit: Fit) -> str:
     return f"{GLYPHS[fit.word]} {fit_word(fit)}"
 
 
+def is_elsewhere(fit: Fit | None) -> bool:
+    """Whether the result is for another computer whatever memory this one has."""
+    return fit is not None and fit.word is FitWord.ELSEWHERE
+
+
 def fit_tip(fit: Fit) -> str:
     """What the answer is made of, what it assumes, and what would make it fit."""
     lines = [fit_text(fit), *_amounts(fit)]
@@ -75,6 +80,8 @@ def fit_tip(fit: Fit) -> str:
 
 def fit_summary(fit: Fit) -> str:
     """One line: what it needs of what there is, how fast it may be, and what would help."""
+    if is_elsewhere(fit):
+        return f"{fit.reason} {_tr('It can be made here all the same.')}".strip()
     parts = _amounts(fit)[:1]
     if fit.tokens_per_second:
         low, high = fit.tokens_per_second
@@ -132,16 +139,19 @@ def paint_sign(painter: QPainter, middle: QPointF, word: FitWord, tone: QColor) 
     painter.drawPie(circle, 16 * start, 16 * span)
 
 
-def paint_fit(painter: QPainter, place: QRect, fit: Fit) -> None:
-    """Draw sign and word into `place`; without the layers, then cut off, where room ends."""
+def paint_fit(painter: QPainter, place: QRect, fit: Fit, text: str = "") -> None:
+    """Draw sign and word into `place`; without the layers, then cut off, where room ends.
+
+    `text` stands for the word, where there is one.
+    """
     colours = tokens()
     painter.save()
     tone = QColor(getattr(colours, _TONES[fit.word]))
     paint_sign(painter, QPointF(place.left() + 6, place.center().y() + 1), fit.word, tone)
-    painter.setPen(QColor(colours.text))
+    painter.setPen(QColor(colours.disabled if is_elsewhere(fit) else colours.text))
     room = place.adjusted(_SIGN, 0, 0, 0)
-    metrics, text = painter.fontMetrics(), fit_word(fit)
-    if metrics.horizontalAdvance(text) > room.width():
+    metrics, text = painter.fontMetrics(), text or fit_word(fit)
+    if fit.layers and metrics.horizontalAdvance(text) > room.width():
         text = fit_word(replace(fit, layers=0))
     shown = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
     painter.drawText(room, _LEFT, shown)

@@ -11,7 +11,7 @@ from app.core.model import FormatChoice
 from app.ui.icons import icon
 from app.ui.table import ROW_ROLE, Index
 from app.ui.theme import tokens
-from app.ui.widgets.fit_mark import paint_fit
+from app.ui.widgets.fit_mark import is_elsewhere, paint_fit
 from app.ui.widgets.format_rows import FIT, FORMAT, LOSS, SHARE, FormatRows, SizeClass
 
 ROW_HEIGHT = 38
@@ -45,7 +45,7 @@ class FormatPainter(QStyledItemDelegate):
             return
         elif index.column() == FIT and not row.problem:
             option.text = ""
-        elif index.column() == LOSS and row.loss is None:
+        elif self._is_elsewhere(index) or (index.column() == LOSS and row.loss is None):
             option.palette.setColor(option.palette.ColorRole.Text, QColor(tokens().disabled))
 
     @override
@@ -64,8 +64,12 @@ class FormatPainter(QStyledItemDelegate):
         elif index.column() == FIT and not row.problem:
             fit = self._rows(index).fits.get(row.preset)
             if fit is not None:
-                paint_fit(painter, place.adjusted(13, 0, -8, 0), fit)
+                why = fit.reason if is_elsewhere(fit) else ""
+                paint_fit(painter, place.adjusted(13, 0, -8, 0), fit, why)
         painter.restore()
+
+    def _is_elsewhere(self, index: Index) -> bool:
+        return is_elsewhere(self._rows(index).fits.get(index.data(ROW_ROLE).preset))
 
     @staticmethod
     def _rows(index: Index) -> FormatRows:
@@ -96,13 +100,17 @@ class FormatPainter(QStyledItemDelegate):
             self._paint_box(painter, place, is_ticked=row.preset in rows.ticked)
         font = _bold(option.font)
         painter.setFont(font)
-        painter.setPen(QColor(colours.disabled if row.problem else colours.text))
+        is_quiet = row.problem or self._is_elsewhere(index)
+        painter.setPen(QColor(colours.disabled if is_quiet else colours.text))
         painter.drawText(place.adjusted(_NAME_LEFT, 0, 0, 0), _LEFT, row.preset)
         if row.preset == rows.best:
             after = _NAME_LEFT + QFontMetrics(font).horizontalAdvance(row.preset) + 10
             painter.setFont(option.font)
             painter.setPen(QColor(colours.accent))
-            painter.drawText(place.adjusted(after, 0, 0, 0), _LEFT, "★ " + _tr("recommended"))
+            star = "★ " + _tr("recommended")
+            if after + QFontMetrics(option.font).horizontalAdvance(star) > place.width():
+                star = "★"
+            painter.drawText(place.adjusted(after, 0, 0, 0), _LEFT, star)
 
     @staticmethod
     def _paint_box(painter: QPainter, cell: QRect, *, is_ticked: bool) -> None:

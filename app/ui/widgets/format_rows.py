@@ -13,7 +13,7 @@ from app.core import words
 from app.core.fit import Fit
 from app.core.model import FormatChoice
 from app.ui.table import ROW_ROLE, Column, Index
-from app.ui.widgets.fit_mark import ORDER, fit_text, fit_tip
+from app.ui.widgets.fit_mark import ORDER, fit_text, fit_tip, is_elsewhere
 
 FORMAT, SIZE, SHARE, BITS, QUALITY, LOSS, FIT = range(7)
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -277,6 +277,8 @@ class FormatRows(QAbstractItemModel):
         if row.problem:
             return row.problem.title
         fit = self.fits.get(row.preset)
+        if is_elsewhere(fit):
+            return fit.reason if fit else ""
         return fit_text(fit) if fit else ""
 
     def _fit_order(self, row: FormatChoice) -> tuple[int, int]:

@@ -86,6 +86,8 @@ class FormatTable(QTreeView):
         self._open = {}
         self._ticked = []
         self._rows.best = best_choice(choices, {}, source_bytes)
+        self._current = ""
+        self._hide_columns()
         self._choose(self._rows.best)
 
     def show_fits(self, fits: Mapping[str, Fit]) -> None:
@@ -233,8 +235,15 @@ class FormatTable(QTreeView):
     @override
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        for column in (SHARE, BITS, LOSS):
-            self.setColumnHidden(column, self.width() < _NARROW)
+        self._hide_columns()
+
+    def _hide_columns(self) -> None:
+        """Leave out what there is no room for, and losses where none has been measured."""
+        is_narrow = self.width() < _NARROW
+        for column in (SHARE, BITS):
+            self.setColumnHidden(column, is_narrow)
+        measured = any(choice.loss is not None for choice in self._choices)
+        self.setColumnHidden(LOSS, is_narrow or not measured)
 
     # What the user does
 

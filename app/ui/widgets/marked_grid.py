@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGridLayout, QLabel, QWidget
 from app.ui.widgets.text import ElidedLabel, label
 
 _MARK_WIDTH = 10
-_CONTROL_WIDTH = 264
+CONTROL_WIDTH = 264
 
 
 class MarkedGrid(QGridLayout):
@@ -19,6 +19,7 @@ class MarkedGrid(QGridLayout):
     def __init__(self) -> None:
         super().__init__()
         self._marks: dict[str, QLabel] = {}
+        self._rows: dict[str, list[QWidget]] = {}
         self.setContentsMargins(0, 0, 0, 0)
         self.setHorizontalSpacing(12)
         self.setVerticalSpacing(10)
@@ -33,17 +34,26 @@ class MarkedGrid(QGridLayout):
         dot.setFixedWidth(_MARK_WIDTH)
         self._marks[key] = dot
         self.addWidget(dot, row, 0)
+        self._rows[key] = [dot, control]
         if name:
             caption = label(name)
             caption.setBuddy(control)
             control.setAccessibleName(name)
-            control.setFixedWidth(_CONTROL_WIDTH)
+            control.setFixedWidth(CONTROL_WIDTH)
+            self._rows[key].append(caption)
             self.addWidget(caption, row, 1)
             self.addWidget(control, row, 2)
         else:
             self.addWidget(control, row, 1, 1, 2)
         control.setAccessibleDescription(explanation)
-        self.addWidget(ElidedLabel(explanation, "secondary"), row, 3)
+        about = ElidedLabel(explanation, "secondary")
+        self._rows[key].append(about)
+        self.addWidget(about, row, 3)
+
+    def show_row(self, key: str, wanted: bool) -> None:
+        """Show a row, or take it out of sight."""
+        for widget in self._rows[key]:
+            widget.setVisible(wanted)
 
     def mark(self, differing: Collection[str]) -> None:
         """Put a dot before these rows and no others."""

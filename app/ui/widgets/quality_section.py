@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLineEdit, QVBoxLayout, QW
 from app.core import words
 from app.core.fit import Fit
 from app.core.model import FormatChoice, Inspection
+from app.core.runtime import Runtime
 from app.ui.icons import Button
 from app.ui.page import section
 from app.ui.recommend import make_it_fit
@@ -27,10 +28,11 @@ class QualitySection(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._inspection: Inspection | None = None
+        self._listed: tuple[FormatChoice, ...] = ()
         self._advised = ""
         self.formats = FormatTable()
         self.filter = QLineEdit()
-        self.filter.setPlaceholderText(self.tr("Filter: IQ, small, trained"))
+        self.filter.setPlaceholderText(self.tr("Filter: 4-bit, small"))
         self.filter.setAccessibleName(self.tr("Filter the formats"))
         self.filter.setFixedWidth(200)
         self.fitting = Button(self.tr("Make it fit"), icon_name="memory")
@@ -71,18 +73,23 @@ class QualitySection(QWidget):
     @property
     def trouble(self) -> str:
         """Why the chosen formats cannot be made yet, in one sentence; "" when they can."""
+        if self._listed and all(row.problem for row in self._listed):
+            problem = self._listed[0].problem
+            return f"{problem.title} {problem.hint}".strip() if problem else ""
         if any(row.requantize for row in self.choices) and not self.twice.isChecked():
             return self.tr("This model is quantized already: the original would be better.")
         return ""
 
-    def show_model(self, found: Inspection) -> None:
-        """List everything that a model can become."""
+    def show_model(self, found: Inspection, runtime: Runtime) -> None:
+        """List everything that a model can become for some programs."""
+        if found is not self._inspection:
+            self.twice.setChecked(False)
         self._inspection = found
+        self._listed = tuple(row for row in found.choices if runtime in row.runtimes)
         self.advice.hide()
         self.fitting.setEnabled(False)
-        self.twice.setChecked(False)
-        self.twice.setVisible(any(row.requantize for row in found.choices))
-        self.formats.show_choices(found.choices, found.model.nbytes)
+        self.twice.setVisible(any(row.requantize for row in self._listed))
+        self.formats.show_choices(self._listed, found.model.nbytes)
         self._label_all()
 
     def show_fits(self, fits: Mapping[str, Fit]) -> None:
@@ -125,7 +132,7 @@ class QualitySection(QWidget):
         found = self._inspection
         if found is None:
             return
-        advice = make_it_fit(found.choices, self.formats.fits, found.model.nbytes)
+        advice = make_it_fit(self._listed, self.formats.fits, found.model.nbytes)
         self._advised = advice.preset if advice else ""
         if advice is not None:
             self.formats.choose(advice.preset)
@@ -147,5 +154,5 @@ class QualitySection(QWidget):
         if self.all.isChecked():
             self.all.setText(self.tr("Show fewer"))
         elif self._inspection is not None:
-            self.all.setText(self.tr("Show all {}").format(len(self._inspection.choices)))
+            self.all.setText(self.tr("Show all {}").format(len(self._listed)))
         self.all.setVisible(self.all.isChecked() or self.formats.hidden_rows > 0)

@@ -34,6 +34,11 @@ class Changes:
         return replace(recipe, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @property
+    def for_folders(self) -> Changes:
+        """What of them can be said of a folder, whose modules all get the same."""
+        return Changes(split_bytes=self.split_bytes)
+
+    @property
     def differing(self) -> set[str]:
         """Names of the fields that are not as the preset says."""
         usual = Changes()
@@ -60,6 +65,7 @@ class RecipeForm(QWidget):
         self.split.addItem(self.tr("One file"), 0)
         for size in _PARTS:
             self.split.addItem(self.tr("Files of at most {}").format(words.size(size)), size)
+        self._is_folder = False
         self._grid = self._form()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -75,7 +81,7 @@ class RecipeForm(QWidget):
     @property
     def changes(self) -> Changes:
         """What is chosen."""
-        return Changes(
+        changes = Changes(
             pure=self.pure.isChecked(),
             leave_output=self.leave_output.isChecked(),
             output=self.output.currentData() or "",
@@ -83,6 +89,21 @@ class RecipeForm(QWidget):
             split_bytes=self.split.currentData() or 0,
             overrides=self.overrides.overrides,
         )
+        return changes.for_folders if self._is_folder else changes
+
+    @property
+    def problem(self) -> str:
+        """Why this cannot work, in a sentence; empty when it can."""
+        return "" if self._is_folder else self.overrides.problem
+
+    def show_kind(self, is_folder: bool) -> None:
+        """Show what can be said of a file, or of a folder."""
+        self._is_folder = is_folder
+        for key in ("output", "embedding", "leave_output", "pure"):
+            self._grid.show_row(key, not is_folder)
+        self._rules.setVisible(not is_folder)
+        self.split.setItemText(0, self.tr("Files of 5 GB") if is_folder else self.tr("One file"))
+        self._grid.mark(self.changes.differing)
 
     def set_types(self, types: Sequence[str]) -> None:
         """Offer these for single tensors."""
@@ -119,8 +140,8 @@ class RecipeForm(QWidget):
             self.pure,
             self.tr("No better types for the parts that suffer most"),
         )
-        rules = QWidget()
-        column = QVBoxLayout(rules)
+        self._rules = QWidget()
+        column = QVBoxLayout(self._rules)
         column.setContentsMargins(0, 6, 0, 0)
         column.setSpacing(6)
         column.addWidget(
@@ -128,7 +149,7 @@ class RecipeForm(QWidget):
         )
         column.addWidget(self.overrides)
         row = grid.rowCount()
-        grid.addWidget(rules, row, 1, 1, 3)
+        grid.addWidget(self._rules, row, 1, 1, 3)
         return grid
 
     def _on_change(self) -> None:

@@ -40,7 +40,7 @@ class TargetField(QWidget):
         self.choose.clicked.connect(self._ask)
         self._mark = Picture("alert", "bad", 16)
         self._text = ElidedLabel(role="secondary")
-        self.replace = QCheckBox(self.tr("Replace the file that is there"))
+        self.replace = QCheckBox(self.tr("Replace what is there"))
         self.replace.toggled.connect(self.checked)
         self.keep_both = Button(self.tr("Keep both"), "link")
         self.keep_both.clicked.connect(self._number)
@@ -97,7 +97,7 @@ class TargetField(QWidget):
         found = self._check
         if found is None or found.path != self.path or self.is_ready:
             return ""
-        return found.problem.title if found.problem else self.tr("There is a file with this name.")
+        return found.problem.title if found.problem else self._exists(found)
 
     def look_at(self, target: Target) -> None:
         """Show and check another target; the same one again is left alone."""
@@ -142,13 +142,18 @@ class TargetField(QWidget):
         if found.problem:
             return f"{found.problem.title} {found.problem.hint}".strip()
         if found.exists:
-            return self.tr("There is already a file with this name.")
+            return self._exists(found)
         text = self.tr("Needs {} of {} free").format(
             words.size(found.target.nbytes), words.size(found.free)
         )
         parts = [*self._name_parts(found), text, *self._cost_parts()]
         parts += [self.tr("the folder will be made")] if found.makes_folder else []
         return "  ·  ".join(parts)
+
+    def _exists(self, found: Check) -> str:
+        if found.target.is_folder:
+            return self.tr("There is already a model in a folder with this name.")
+        return self.tr("There is already a file with this name.")
 
     @staticmethod
     def _name_parts(found: Check) -> list[str]:
@@ -167,11 +172,8 @@ class TargetField(QWidget):
 
     @Slot()
     def _ask(self) -> None:
-        if self._target is not None and self._target.names:
-            folder = QFileDialog.getExistingDirectory(self, self.tr("Save the results"), self.path)
-            if folder:
-                self.edit.setText(str(Path(folder)))
-                self._on_edited(self.edit.text())
+        if self._target is not None and (self._target.names or self._target.is_folder):
+            self._ask_folder(self._target)
             return
         extension = self._target.extension if self._target else ""
         kinds = f"{extension[1:].upper()} (*{extension})" if extension else ""
@@ -187,8 +189,18 @@ class TargetField(QWidget):
             self.edit.setText(str(Path(path)))
             self._on_edited(self.edit.text())
 
+    def _ask_folder(self, target: Target) -> None:
+        """Where several results go, or the folder that a result gets its own folder in."""
+        above = self.path if target.names else str(Path(self.path).parent)
+        folder = QFileDialog.getExistingDirectory(self, self.tr("Save the results"), above)
+        if folder:
+            place = Path(folder) if target.names else Path(folder) / Path(self.path).name
+            self.edit.setText(str(place))
+            self._on_edited(self.edit.text())
+
     @Slot()
     def _number(self) -> None:
         if self._target is not None:
-            self.edit.setText(free_name(self.path, self._target.taken))
+            path = free_name(self.path, self._target.extension, self._target.taken)
+            self.edit.setText(path)
             self._on_edited(self.edit.text())
