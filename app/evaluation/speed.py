@@ -36,10 +36,10 @@ ROW = 2048
 RUN_SECONDS = 0.25
 """About how long one run may take; slow encodings get fewer rows."""
 FEWEST_ROWS = 16
-_SLICES = 4
-"""Slices for each thread, where threads are compared: fewer, and one waits for the other."""
 _SCALED_SECONDS = 0.5
-"""How long one thread is busy there: starting the others must not show."""
+"""How long one thread is busy at least, where threads are compared: starting them must not show."""
+_SLICES = 8
+"""Runs for each thread there, or more: with fewer, one would wait for the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +198,12 @@ def _decoding(encoding: GgmlBlock, weight: Tensor, rounds: int) -> float:
 
 
 def _scaling(encoding: GgmlBlock, weight: Tensor, rounds: int, threads: int) -> float:
-    """One thread's wall time over that of several, which take slices as they get ready.
+    """One thread's wall time over that of several, which share the same runs.
 
     Of each kind the shortest run counts: whatever else the processor does only makes it longer.
     """
-    slices = weight.chunk(_SLICES * threads)
-    repeated = list(slices) * max(1, round(_SCALED_SECONDS / _wall(map, encoding, slices)))
+    alone = _wall(map, encoding, [weight])
+    repeated = [weight] * (threads * max(_SLICES, round(_SCALED_SECONDS / alone / threads)))
     with ThreadPoolExecutor(threads) as pool:
         pairs = [
             (_wall(map, encoding, repeated), _wall(pool.map, encoding, repeated))
