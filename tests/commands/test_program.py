@@ -69,7 +69,7 @@ def test_that_inspect_knows_the_sample_and_sizes_every_format(say):
     assert "Q4_K_M" in say("inspect", "sample")[1]
 
 
-def test_that_a_model_goes_in_and_a_gguf_comes_out(tmp_path):
+def test_that_a_model_goes_in_and_a_gguf_comes_out(say, tmp_path):
     target = tmp_path / "sample.gguf"
     done = nibble("quantize", "sample", "--format", "q4_k_m", "--out", target, "--json")
     assert done.returncode == 0, done.stderr
@@ -78,12 +78,12 @@ def test_that_a_model_goes_in_and_a_gguf_comes_out(tmp_path):
     assert report["quality"], (report["notes"], done.stderr)
     assert report["quality"]["kl_mean"] > 0
     assert "Traceback" not in done.stderr
-    listed = json.loads(nibble("jobs", "--json").stdout)
+    listed = json.loads(say("jobs", "--json")[1])
     assert [job["state"] for job in listed] == ["finished"]
     assert [result["target"] for result in listed[0]["results"]] == [str(target)]
-    judged = nibble("evaluate", "sample", target, "--tokens", "1024", "--json")
-    assert judged.returncode == 0, judged.stderr
-    document = json.loads(judged.stdout)
+    code, out, err = say("evaluate", "sample", target, "--tokens", "1024", "--json")
+    assert code == 0, err
+    document = json.loads(out)
     assert 0 < document["quality"]["kl_mean"] < 1
     assert {row["name"] for row in document["tensors"]} >= {"model.embed_tokens.weight"}
 

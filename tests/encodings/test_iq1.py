@@ -29,6 +29,7 @@ def as_ggml_counts(weight):
     return (2 * blocks.square().mean(-1, keepdim=True) + blocks.square()).sqrt().view(weight.shape)
 
 
+@pytest.mark.slow  # ggml needs ten seconds to make its tables
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_that_errors_are_well_below_those_of_ggml(name, kind, ggml, read_as_ggml):

@@ -91,7 +91,13 @@ def test_that_no_point_is_nearer_than_the_one_found(grid):
         assert (theirs <= errors.min(1) * (1 + 1e-4)).all()
 
 
-@every
+@pytest.mark.parametrize(
+    "name",
+    [  # ggml needs seconds to make its tables of some of them
+        pytest.param(name, marks=pytest.mark.slow) if name in {"IQ2_XS", "IQ2_S"} else name
+        for name in NAMES
+    ],
+)
 def test_that_what_counts_for_ggml_is_not_lost(name, ggml, read_as_ggml):
     for kind, bound in (("normal", 1), ("student t", 1), ("spiked", 1.1)):
         weight = ordinary()[kind][:8]

@@ -8,9 +8,11 @@ from pathlib import Path
 from app.encodings import kernels
 
 REPORT = """
-from app.encodings.kernels import warm_up
-list(warm_up(["Q8_0"]))
+import numpy as np
 from app.encodings.kernels.small_blocks import decode_bytes, encode_bytes
+weights, blocks = np.zeros(32, np.float32), np.zeros(34, np.uint8)
+encode_bytes(weights, 32, blocks)
+decode_bytes(blocks, weights)
 print(sum(sum(kernel.stats.cache_hits.values()) for kernel in (encode_bytes, decode_bytes)))
 """
 

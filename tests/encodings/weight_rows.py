@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import cycle
 
 import torch
@@ -12,6 +13,7 @@ from app.core.places import sample_model
 ROW = 1024
 
 
+@cache
 def ordinary(most: int = 256) -> dict[str, torch.Tensor]:
     """Distributions that weights of models have, by name: (64, 1024), or 256 rows of real ones.
 
