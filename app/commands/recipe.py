@@ -53,6 +53,15 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
         help="importance matrix to weigh errors by: a file, or auto to compute it (default: "
         "auto for the formats that need one)",
     )
+    _add_method_options(group)
+    group.add_argument(
+        "--allow-requantize",
+        action="store_true",
+        help="accept a model that is quantized already; its accuracy is lost twice",
+    )
+
+
+def _add_method_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--method",
         default="",
@@ -81,11 +90,6 @@ def add_recipe_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--length", type=positive, default=0, help="tokens of each piece")
     group.add_argument(
         "--seed", type=whole, default=0, help="take other pieces of a longer text (default: 0)"
-    )
-    group.add_argument(
-        "--allow-requantize",
-        action="store_true",
-        help="accept a model that is quantized already; its accuracy is lost twice",
     )
 
 
