@@ -31,19 +31,31 @@ def folder(tmp_path):
     return made
 
 
+@pytest.fixture(scope="module")
+def known():
+    """Digests of what jobs of one result made, by recipe: each is made once."""
+    return {}
+
+
 @pytest.fixture
-def alone(make_job, tmp_path, digest):
+def alone(make_job, tmp_path, digest, known):
     """What jobs of one result each make of the same recipes: digests by file name."""
 
-    def of(*wanted, **fields):
-        place = tmp_path / "alone"
+    def of(*wanted):
+        found = {}
         for recipe in wanted:
-            job = make_job(recipe, **fields)
-            target = place / Path(job.target).name
-            job = replace(job, outputs=(replace(job.outputs[0], target=str(target)),))
-            notes = tmp_path / f"alone-{target.name}"
-            notes.mkdir()
-            list(convert(job, notes))
+            key = str(recipe)  # a matrix has the path of its test in it
+            if key not in known:
+                known[key] = made(make_job(recipe))
+            found |= known[key]
+        return found
+
+    def made(job):
+        (output,) = job.outputs
+        place = tmp_path / "alone" / output.recipe.preset
+        place.mkdir(parents=True)
+        target = str(place / Path(output.target).name)
+        list(convert(replace(job, outputs=(replace(output, target=target),)), tmp_path / "alone"))
         return digests(place, digest)
 
     return of
