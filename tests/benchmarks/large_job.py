@@ -1,11 +1,12 @@
 """A large model as one job: memory, time, waiting for the disk; and three results at once.
 
-    python tests/benchmarks/large_job.py [--gigabytes N] [--folder FOLDER]
+    python tests/benchmarks/large_job.py [--gigabytes N] [--folder FOLDER] [--results FOLDER]
 
 Makes a Llama of random BF16 weights with layers of an 8 B model; twice the room that it takes has
-to be free. Every job runs in a process of its own. What the disk costs is the difference between a
-run whose source the system has dropped from its cache and one whose source is in it. The figures
-are kept in tests/benchmarks/large_job.json, for docs/speed.md. Linux only.
+to be free. Where the disk writes slowly, name a folder in memory for the results. Every job runs
+in a process of its own. What the disk costs is the difference between a run whose source the
+system has dropped from its cache and one whose source is in it. The figures are kept in
+tests/benchmarks/large_job.json, for docs/speed.md. Linux only.
 """
 
 from __future__ import annotations
@@ -52,10 +53,11 @@ class Run:
     """Without pages of files, which the system may take back."""
 
 
-def run(folder: Path, *formats: str) -> Run:
+def run(model: Path, results: Path, *formats: str) -> Run:
     """Make the formats in one job."""
+    os.sync()  # what an earlier one has written is not this one's business
     start, cpu_start = time.perf_counter(), _cpu_seconds()
-    command = [sys.executable, __file__, "--work", str(folder), *formats]
+    command = [sys.executable, __file__, "--work", str(model), str(results), *formats]
     process = subprocess.Popen(command)
     peak = peak_own = 0
     while process.poll() is None:
@@ -70,11 +72,11 @@ def run(folder: Path, *formats: str) -> Run:
     return found
 
 
-def work(folder: Path, formats: list[str]) -> None:
+def work(model: Path, results: Path, formats: list[str]) -> None:
     """In the process of its own: the whole job but its measuring."""
-    outputs = tuple(Output(str(folder / f"{name}.gguf"), Recipe(name)) for name in formats)
-    job = Job("large", str(folder / "model"), outputs, evaluate=False, overwrite=True)
-    with tempfile.TemporaryDirectory(dir=folder) as reports:
+    outputs = tuple(Output(str(results / f"{name}.gguf"), Recipe(name)) for name in formats)
+    job = Job("large", str(model), outputs, evaluate=False, overwrite=True)
+    with tempfile.TemporaryDirectory(dir=results) as reports:
         for _ in convert(job, Path(reports)):
             pass
     for output in outputs:
@@ -101,17 +103,16 @@ def drop_from_cache(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measure(folder: Path, gigabytes: float) -> dict[str, object]:
+def measure(model: Path, results: Path, gigabytes: float) -> dict[str, object]:
     size = {"hidden": 4096, "inner": 14336, "heads": 32, "kv_heads": 8}
     layers = max(1, round(gigabytes * 1e9 / LAYER))
-    nbytes = write_llama(folder / "model", layers=layers, **size)
+    nbytes = write_llama(model, layers=layers, **size)
     print(f"{nbytes / 1e9:.2f} GB of BF16 weights", flush=True)
-    source = folder / "model" / "model.safetensors"
-    drop_from_cache(source)
-    cold = run(folder, "Q4_K_M")
-    warm = run(folder, "Q4_K_M")
-    single = [run(folder, name) for name in THREE]
-    together = run(folder, *THREE)
+    drop_from_cache(model / "model.safetensors")
+    cold = run(model, results, "Q4_K_M")
+    warm = run(model, results, "Q4_K_M")
+    single = [run(model, results, name) for name in THREE]
+    together = run(model, results, *THREE)
     return {
         "bytes": nbytes,
         "threads": available_threads(),
@@ -126,13 +127,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=8)
     parser.add_argument("--folder", type=Path, help="where there is room (default: temporary)")
+    parser.add_argument("--results", type=Path, help="where results go (default: the same place)")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        work(Path(args.work[0]), args.work[1:])
+        work(Path(args.work[0]), Path(args.work[1]), args.work[2:])
         return
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        kept = measure(Path(name), args.gigabytes)
+    with (
+        tempfile.TemporaryDirectory(dir=args.folder) as name,
+        tempfile.TemporaryDirectory(dir=args.results or name) as results,
+    ):
+        kept = measure(Path(name) / "model", Path(results), args.gigabytes)
     KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
