@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from app.core.report import Quality, Report, Sample, TensorResult
 
@@ -24,6 +25,29 @@ _QUALITY = {
     "Q4_K_M": (9.871, 0.0213, 0.192, 0.934),
     "Q2_K": (14.21, 0.512, 3.9, 0.741),
 }
+
+
+_IN_FOLDERS = {
+    "token_embd": "model.embed_tokens", "output": "lm_head", "blk": "model.layers",
+    "attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+}  # fmt: skip
+
+
+def folder_report(preset: str, runs_in: str) -> Report:
+    """The same for a folder, with the names of its tensors."""
+    report = example_report()
+    tensors = tuple(
+        replace(
+            tensor,
+            name=".".join(_IN_FOLDERS.get(part, part) for part in tensor.name.split(".")),
+            encoding="packed-4bit-g128-sym" if tensor.encoding != "F32" else "BF16",
+        )
+        for tensor in report.tensors
+    )
+    target = f"/models/Qwen3-8B-{preset}"
+    return replace(report, preset=preset, target=target, tensors=tensors, runs_in=runs_in)
 
 
 def example_report(preset: str = "Q4_K_M", *, measured: bool = True) -> Report:
@@ -50,6 +74,7 @@ def example_report(preset: str = "Q4_K_M", *, measured: bool = True) -> Report:
         samples=_SAMPLES if measured else (),
         recipe={"preset": preset, "method": "nearest", "pure": False},
         versions={"nibble": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+        runs_in="llama.cpp, Ollama, LM Studio",
     )
 
 

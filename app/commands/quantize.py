@@ -26,6 +26,7 @@ from app.core.names import result_name
 from app.core.places import jobs_folder
 from app.core.recipe import Recipe
 from app.core.report import Report, load_report
+from app.core.runtime import starts
 from app.core.store import JobStore
 
 
@@ -216,4 +217,5 @@ def _text(report: Report) -> str:
     if report.quality:
         found = verdict(report.quality)
         lines.append(f"{found.word}: {found.detail}")
+    lines += [f"to run it: {start.command}" for start in starts(report.runs_in, report.target)]
     return "\n".join(lines)

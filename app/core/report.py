@@ -89,6 +89,8 @@ class Report:
     notes: tuple[str, ...] = ()
     recipe: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    runs_in: str = ""
+    """Programs that load the result, as its format names them; "" in older reports."""
     schema: int = SCHEMA
 
     def save(self, path: Path) -> None:

@@ -10,6 +10,8 @@ from app.core.report import TensorResult
 
 _IN_LAYER = re.compile(r"(?:^|\.)(\d+)\.(.+?)(?:\.weight)?$")
 
+_EXPERT = re.compile(r"experts\.\d+")
+
 #: Part by a piece of the tensor's name, in GGUF's or Hugging Face's words; the first hit counts.
 _PARTS = (
     ("norm", "Norms and others"),
@@ -67,12 +69,18 @@ def by_part(tensors: Sequence[TensorResult]) -> tuple[PartSize, ...]:
 
 
 def heat_map(tensors: Sequence[TensorResult]) -> HeatMap:
-    """The matrices inside the layers; vectors are hardly ever quantized and left out."""
+    """The matrices inside the layers; vectors are hardly ever quantized and left out.
+
+    Of experts that are stored one by one, the worst one counts.
+    """
     cells: dict[tuple[int, str], TensorResult] = {}
     for tensor in tensors:
         match = _IN_LAYER.search(tensor.name)
         if match and len(tensor.shape) > 1:
-            cells[int(match[1]), match[2]] = tensor
+            place = int(match[1]), _EXPERT.sub("experts", match[2])
+            known = cells.get(place)
+            if known is None or known.error < tensor.error:
+                cells[place] = tensor
     kinds = tuple(dict.fromkeys(kind for _, kind in cells))
     layers = sorted({layer for layer, _ in cells})
     return HeatMap(kinds, tuple(tuple(cells.get((i, kind)) for kind in kinds) for i in layers))

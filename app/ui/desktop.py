@@ -10,8 +10,10 @@ from PySide6.QtGui import QDesktopServices
 
 
 def show_in_folder(path: Path) -> None:
-    """Open the folder of `path`; Windows and macOS also select it there."""
-    if sys.platform == "win32":
+    """Open a folder; of a file its folder, where Windows and macOS also select it."""
+    if path.is_dir():
+        open_folder(path)
+    elif sys.platform == "win32":
         QProcess.startDetached("explorer", [f"/select,{path}"])
     elif sys.platform == "darwin":
         QProcess.startDetached("open", ["-R", str(path)])

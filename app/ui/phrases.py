@@ -27,7 +27,7 @@ def phase(name: str) -> str:
         "prepare": _tr("Preparing"),
         "calibrate": _tr("Finding out what matters most"),
         "quantize": _tr("Quantizing"),
-        "verify": _tr("Checking the file"),
+        "verify": _tr("Checking the result"),
         "evaluate": _tr("Measuring what is lost"),
     }.get(name, name.capitalize())
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from app import __version__
 from app.core.report import Report, TensorResult
+from app.formats import find_preset
 from app.models.facts import model_facts
 from app.worker.measure import Measured
 from app.worker.work import Result, Work
@@ -37,6 +38,7 @@ def make_report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tensors=tuple(tensors),
         notes=result.plan.notes,
+        runs_in=result.form.programs(find_preset(result.plan.preset)[1]),
         recipe={**recipe, "device": work.job.device, "threads": work.threads},
         versions={
             "nibble": __version__,

@@ -203,3 +203,11 @@ def test_that_parts_add_up_to_the_whole(report):
     parts = by_part(report.tensors)
     assert sum(part.after for part in parts) == sum(t.after for t in report.tensors)
     assert sum(part.before for part in parts) == sum(t.before for t in report.tensors)
+
+
+def test_that_the_worst_of_experts_stored_one_by_one_stands_for_all():
+    names = [f"model.layers.0.mlp.experts.{number}.up_proj.weight" for number in range(3)]
+    errors = (0.02, 0.09, 0.03)
+    found = heat_map([tensor(name, error=one) for name, one in zip(names, errors, strict=True)])
+    assert found.kinds == ("mlp.experts.up_proj",)
+    assert [cell.error for row in found.rows for cell in row] == [0.09]

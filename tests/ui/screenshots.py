@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from example_report import example_report
+from example_report import example_report, folder_report
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import QApplication
 
@@ -53,6 +53,13 @@ def fill_store() -> None:
         store.append(done.id, Note("A slice did not fit in memory and was halved."))
         store.append(done.id, ResultDone(0, str(report)))
         store.append(done.id, Finished())
+    folder = job("Qwen3-8B", "w4a16-g128")
+    store.create(folder)
+    report = store.folder(folder.id) / "report-0.json"
+    folder_report("w4a16-g128", "vLLM, SGLang, transformers").save(report)
+    store.append(folder.id, Started(1, "cpu"))
+    store.append(folder.id, ResultDone(0, str(report)))
+    store.append(folder.id, Finished())
     failed = job("Mistral-Small-24B", "Q6_K")
     store.create(failed)
     store.append(failed.id, Started(1, "cpu"))

@@ -182,6 +182,16 @@ def test_that_a_chosen_model_says_whether_it_can_be_converted(opened):
     assert shown.details.convert.isEnabled()
     assert "apache-2.0" in shown.details._facts.text()
 
+    def formats():
+        grid = shown.details._grid
+        cells = (grid.itemAtPosition(row, 0) for row in range(grid.rowCount()))
+        return {cell.widget().text().partition(" ")[0] for cell in cells if cell}
+
+    assert "Q4_K_M" in formats()
+    shown.context.preferences.runtime = "vllm"
+    assert "w4a16-g128" in formats()
+    assert "Q4_K_M" not in formats()
+
 
 def test_that_limits_and_files_that_are_there_are_named(opened, qtbot):
     shown = opened("bartowski/Qwen_Qwen3-8B-GGUF")

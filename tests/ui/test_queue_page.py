@@ -1,7 +1,7 @@
 import pytest
 from fake_jobs import make_job
 from PySide6.QtCore import QMimeData, QPointF, Qt
-from PySide6.QtGui import QDragMoveEvent, QDropEvent
+from PySide6.QtGui import QDragMoveEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QPlainTextEdit
 
 from app.core.events import Failed, Finished, Started
@@ -50,6 +50,11 @@ def test_that_a_job_is_shown_from_start_to_result(page, qtbot):
     with qtbot.waitSignal(shown.context.desk.page_wanted) as wanted:
         qtbot.mouseClick(line.action, Qt.MouseButton.LeftButton)
     assert wanted.args == ["reports", "a"]
+    menu = line.more.menu()
+    menu.aboutToShow.emit()
+    copy = next(one for one in menu.actions() if one.text() == "Copy the command that runs it")
+    copy.trigger()
+    assert QGuiApplication.clipboard().text() == "llama-server -m /models/Qwen3-8B-Q4_K_M.gguf"
 
 
 def test_that_a_running_job_says_what_it_does_and_how_fast(page, qtbot):

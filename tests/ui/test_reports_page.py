@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from example_report import example_report
+from example_report import example_report, folder_report
 from fake_jobs import make_job
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QGuiApplication
@@ -9,6 +9,7 @@ from PySide6.QtGui import QGuiApplication
 from app.core.events import Failed, Finished, ResultDone, Started
 from app.core.places import jobs_folder
 from app.core.store import JobStore
+from app.ui.icons import IconButton
 from app.ui.pages.reports import ReportsPage
 from app.ui.table import ROW_ROLE
 from app.ui.widgets.samples import marked
@@ -54,6 +55,17 @@ def test_that_a_report_is_told_in_words_and_numbers(page):
     assert figures["Perplexity"] == "9.71 → 9.87"
     assert figures["Same next word"] == "93.4 %"
     assert "Feed-forward: 10.9 GB to 3.3 GB" in view.parts.accessibleDescription()
+
+
+def test_that_a_folder_is_reported_with_the_lines_that_run_it(page, qtbot):
+    path = store_result("a", "w4a16-g128")
+    folder_report("w4a16-g128", "vLLM, transformers").save(path)
+    view = page().view
+    assert "Feed-forward: 10.9 GB to 3.3 GB" in view.parts.accessibleDescription()
+    buttons = view.run_lines.findChildren(IconButton)
+    assert len(buttons) == 2
+    qtbot.mouseClick(buttons[0], Qt.MouseButton.LeftButton)
+    assert QGuiApplication.clipboard().text() == "vllm serve /models/Qwen3-8B-w4a16-g128"
 
 
 def test_that_a_result_that_was_not_measured_says_so(page):
@@ -122,8 +134,10 @@ def test_that_results_of_a_job_that_failed_later_are_listed(page):
 
 def test_that_the_error_map_speaks_where_it_is_pointed_at(page, qtbot):
     store_result("a")
-    view = page().view
+    shown = page()
+    view = shown.view
     assert view.map_text.text().startswith("The largest error is 13.7 % in layer 0")
+    shown.area.ensureWidgetVisible(view.map)
     qtbot.mouseMove(view.map, QPoint(152, 5))
     qtbot.waitUntil(lambda: view.map_text.text().startswith("Layer 0, Attention, query:"))
     view.map.setFocus()

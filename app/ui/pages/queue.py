@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from PySide6.QtCore import QCoreApplication, Qt, Slot
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QMenu, QVBoxLayout, QWidget
 from typing_extensions import override
 
 from app.core.errors import BadModelFile
 from app.core.job import Job, State
 from app.core.report import load_report
+from app.core.runtime import starts
 from app.core.store import QueueSettings
 from app.ui import phrases
 from app.ui.context import Context, Notice
@@ -211,8 +213,24 @@ class QueuePage(Page):
                 self._remove(job_id)
             case "report":
                 self.context.desk.open("reports", job_id)
+            case "command":
+                self._copy_command(job_id)
             case _:
                 self._move(wish, job_id)
+
+    def _copy_command(self, job_id: str) -> None:
+        """Put the line that runs a result on the clipboard: of the first program, and result."""
+        job = self._queue.job(job_id)
+        try:
+            report = load_report(Path(job.report)) if job else None
+        except BadModelFile:
+            report = None
+        found = starts(report.runs_in, report.target) if report else ()
+        text = self.tr("Its report does not say which program runs it.")
+        if found:
+            QGuiApplication.clipboard().setText(found[0].command)
+            text = self.tr("The command for {} is on the clipboard.").format(found[0].program)
+        self.context.desk.tell(Notice(text))
 
     def _remove(self, job_id: str) -> None:
         job = self._queue.job(job_id)

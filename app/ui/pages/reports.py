@@ -116,6 +116,7 @@ class ReportsPage(Page):
         self.list.setAccessibleName(self.tr("Results"))
         self.list.selectionModel().currentChanged.connect(self._on_chosen)
         self.view = ReportView()
+        self.view.run_lines.copied.connect(self._copy_command)
         self.problem = ProblemCard()
         self.problem.hide()
         self._actions = self._action_row()
@@ -269,11 +270,17 @@ class ReportsPage(Page):
             QGuiApplication.clipboard().setText(_render(self._report, "Markdown"))
             self.context.desk.tell(Notice(self.tr("The report is on the clipboard.")))
 
+    @Slot(str)
+    def _copy_command(self, command: str) -> None:
+        QGuiApplication.clipboard().setText(command)
+        self.context.desk.tell(Notice(self.tr("The command is on the clipboard.")))
+
     def _export(self, kind: str) -> None:
         if self._report is None:
             return
         ending = {"HTML": "html", "JSON": "json", "Markdown": "md"}[kind]
-        place = Path(self._report.target).with_suffix(f".{ending}")
+        target = Path(self._report.target)
+        place = target.with_name(f"{target.name.removesuffix('.gguf')}.{ending}")
         path, _ = QFileDialog.getSaveFileName(
             self, self.tr("Export the report"), str(place), f"{kind} (*.{ending})"
         )

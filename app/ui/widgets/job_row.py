@@ -42,7 +42,8 @@ class JobRow(Row):
     """Shows a job; every wish of the user goes out as `wished`."""
 
     wished = Signal(str, str)
-    """What is wanted ("cancel", "retry", "remove", "report", "up", "down", "first"), job id."""
+    """What is wanted ("cancel", "retry", "remove", "report", "command", "up", "down",
+    "first"), job id."""
 
     def __init__(self, job: Job, log_file: Path, parent: QWidget | None = None) -> None:
         super().__init__(job.id, parent)
@@ -164,6 +165,7 @@ class JobRow(Row):
             menu.addSeparator()
         if state is State.FINISHED:
             menu.addAction(self.tr("Show in folder"), self.show_in_folder)
+            self._add("command", self.tr("Copy the command that runs it"))
         log = menu.addAction(self.tr("Show log"), self.toggle_log)
         log.setCheckable(True)
         log.setChecked(self.log is not None and self.log.isVisible())

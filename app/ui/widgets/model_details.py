@@ -25,6 +25,7 @@ from app.ui.widgets.fit_mark import FitMark
 from app.ui.widgets.folding import Folding
 from app.ui.widgets.model_card import Skeleton
 from app.ui.widgets.problem_card import ProblemCard
+from app.ui.widgets.runtime_choice import RuntimeChoice
 from app.ui.widgets.text import ElidedLabel, label
 
 _HUB = "https://huggingface.co/"
@@ -124,7 +125,15 @@ class ModelDetails(QWidget):
         head.addWidget(label(self.tr("Context"), "secondary"))
         self.tokens = ContextChoice(self._context.preferences)
         head.addWidget(self.tokens)
+        self.runtime = RuntimeChoice(self._context.preferences, self._context.machine)
+        self.runtime.changed.connect(self._show_formats)
+        foot = QHBoxLayout()
+        foot.setSpacing(8)
+        foot.addWidget(label(self.tr("For"), "secondary"))
+        foot.addWidget(self.runtime)
+        foot.addStretch()
         card.addLayout(head)
+        card.addLayout(foot)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(16)
         self._grid.setVerticalSpacing(8)
@@ -296,9 +305,10 @@ class ModelDetails(QWidget):
         self.formats.setVisible(found is not None)
         if found is None:
             return
-        best = best_choice(found.choices, self.fits.found, found.model.nbytes)
-        short = shortlist(found.choices) | {best}
-        chosen = [choice for choice in found.choices if choice.preset in short]
+        choices = [row for row in found.choices if self.runtime.runtime in row.runtimes]
+        best = best_choice(choices, self.fits.found, found.model.nbytes)
+        short = shortlist(choices) | {best}
+        chosen = [choice for choice in choices if choice.preset in short]
         for row, choice in enumerate(chosen):
             star = "  ★" if choice.preset == best else ""
             self._grid.addWidget(label(choice.preset + star, "strong"), row, 0)

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QVBoxLay
 
 from app.core import words
 from app.core.report import Quality, Report
+from app.core.runtime import starts
 from app.evaluation.breakdown import by_part, heat_map
 from app.evaluation.verdict import figure, verdict
 from app.ui.icons import Picture
@@ -16,6 +17,7 @@ from app.ui.widgets.clear import clear
 from app.ui.widgets.folding import Folding
 from app.ui.widgets.heat_map import HeatMap
 from app.ui.widgets.part_bars import PartBars
+from app.ui.widgets.run_lines import RunLines
 from app.ui.widgets.samples import Samples
 from app.ui.widgets.tensor_table import TensorTable
 from app.ui.widgets.text import ElidedLabel, label
@@ -100,8 +102,10 @@ class ReportView(QWidget):
         self.samples = Samples()
         self.trade_off = TradeOff()
         self.notes = label("", "quiet", wrap=True)
+        self.run_lines = RunLines()
         self._facts = QGridLayout()
         self._heads = {
+            "run": label(self.tr("Run it"), "section"),
             "parts": label(self.tr("Size by part"), "section"),
             "map": label(self.tr("Error by layer"), "section"),
             "tensors": label(self.tr("Tensors"), "section"),
@@ -121,6 +125,7 @@ class ReportView(QWidget):
         layout.addWidget(self.verdict)
         layout.addWidget(self.notes)
         for name, widgets in (
+            ("run", [self.run_lines]),
             ("parts", [self.parts]),
             ("map", [self.map, self.map_text]),
             ("trade_off", [self.trade_off]),
@@ -160,6 +165,9 @@ class ReportView(QWidget):
         self.verdict.show_quality(report.quality)
         self.notes.setText("\n".join(report.notes))
         self.notes.setVisible(bool(report.notes))
+        found = starts(report.runs_in, report.target)
+        self.run_lines.show_starts(found)
+        self._heads["run"].setVisible(bool(found))
         self.parts.show_parts(by_part(report.tensors))
         self.map.show_map(heat_map(report.tensors))
         self.map_text.setText(self.map.in_words())
