@@ -67,6 +67,8 @@ class Plan:
     files: tuple[PlannedFile, ...]
     notes: tuple[str, ...] = ()
     """What the user should know before starting, a sentence each."""
+    ranges: tuple[str, ...] = ()
+    """The source's tensors of which it must be known how large their inputs get."""
 
     @property
     def total_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -89,6 +89,14 @@ class Conversion(ABC):
     def encoding(self, tensor: PlannedTensor) -> Encoding:
         """What stores a planned tensor, told what it has to know of other tensors."""
         return find_encoding(tensor.encoding)
+
+    @property
+    def learned(self) -> str:
+        """Differs where what was learned does."""
+        return ""
+
+    def learn(self, ranges: Mapping[str, Mapping[int, float]]) -> None:  # noqa: B027 - most plans do not ask
+        """Take what plans ask for: the largest |x| by tensor and by matrix in it."""
 
     @abstractmethod
     def source_bytes(self, tensor: PlannedTensor) -> int:

@@ -35,6 +35,7 @@ from app.worker.importance import importances, must_calibrate
 from app.worker.layers import LayerFiller
 from app.worker.measure import measure
 from app.worker.pipeline import Filling, Pipeline
+from app.worker.ranges import find_ranges
 from app.worker.reporting import make_report, with_measured
 from app.worker.shown import show
 from app.worker.stages import Stages
@@ -75,8 +76,10 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
     plans = [result.plan for result in work.results]
     stages = stages or Stages.of(job, plans, calibrate=must_calibrate(job, work.source))
     yield from _prepare(work, folder)
-    found = yield from stages.place("calibrate", importances(job, work.source))
+    parts = 1 + any(plan.ranges for plan in plans)
+    found = yield from stages.place("calibrate", importances(job, work.source), 0, parts)
     work = work.weighed(found)
+    yield from stages.place("calibrate", find_ranges(work, folder), parts - 1, parts)
     yield from map(Note, work.notes())
     outcomes = [_Outcome.of(work, result, folder) for result in work.results]
     yield from _write(work, stages, outcomes)

@@ -56,13 +56,14 @@ class Stages:
         """
         threads, weights = threads_of(job), plans[0].weights
         wanted = any(output.recipe.importance == AUTOMATIC for output in job.outputs)
+        shown = (job.samples or DEFAULT_SAMPLES) * (job.length or DEFAULT_CONTEXT)
         read = _CALIBRATED_TOKENS if wanted and calibrate else 0
+        read += shown if any(plan.ranges for plan in plans) else 0
         scored = DEFAULT_TOKENS if job.evaluate else 0
         # Two operations a weight and token.
         each = 2 * weights / _MULTIPLIED_A_SECOND / threads
         recipes = [output.recipe for output in job.outputs]
         fitted = sum(bool(Treatment.of(one.method, one.options).needs) for one in recipes)
-        shown = (job.samples or DEFAULT_SAMPLES) * (job.length or DEFAULT_CONTEXT)
         seconds = {
             "download": to_fetch / _DOWNLOADED_A_SECOND,
             "calibrate": each * read,

@@ -129,6 +129,7 @@ class Work:
             self.job.adapters,
             self.source_state,
             shown_facts(self.job) if result.is_calibrated else "",
+            result.conversion.learned,
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import write_llama
+from safetensors.torch import load_file
 from torch import Tensor
 
+from app.calibration.text import cut_calibration_windows
 from app.core.job import Job, Output
 from app.core.recipe import Recipe
+from app.evaluation.tokenizer import open_tokenizer
 from app.models import open_model
 from app.models.named_weights import NamedWeights
 from app.worker.convert import convert
@@ -50,18 +53,41 @@ def make(folders: Path, presets: tuple[str, ...], tmp_path: Path) -> None:
     list(convert(job, tmp_path))
 
 
+def ranges(source: Path, windows: Tensor) -> dict[str, float]:
+    """The largest |x| that each linear layer of the plain model is given."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
+    found: dict[str, float] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, torch.nn.Linear):
+
+            def see(_: Any, inputs: tuple[Tensor], name: str = name) -> None:
+                found[name] = max(found.get(name, 0.0), float(inputs[0].abs().max()))
+
+            layer.register_forward_pre_hook(see)
+    with torch.no_grad():
+        for window in windows:
+            model(input_ids=window[None])
+    return found
+
+
 def logits(model: Any) -> Tensor:
     with torch.no_grad():
         found: Tensor = model(input_ids=TOKENS).logits.float()
     return found
 
 
-def expected(folder: Path, source: Path) -> Tensor:
+def off(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def expected_of(folders: Path, preset: str) -> Tensor:
     """What a plain model computes with the weights that Nibble reads."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    weights = NamedWeights(open_model(folder))
-    config = AutoConfig.from_pretrained(source)
+    weights = NamedWeights(open_model(folders / preset))
+    config = AutoConfig.from_pretrained(folders / "source")
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     model.load_state_dict({name: weights.weight(name) for name in weights.names})
     return logits(model)
@@ -86,8 +112,7 @@ def assert_same(folders: Path, preset: str) -> None:
     in_halves, decompressed = preset in IN_HALVES, preset in DECOMPRESSED
     dtype = torch.bfloat16 if in_halves else torch.float32
     found = loaded(folders / preset, dtype, dequantize=decompressed)
-    wanted = expected(folders / preset, folders / "source")
-    error = float((found - wanted).norm() / wanted.norm())
+    error = off(found, expected_of(folders, preset))
     assert error < (ROUNDED if in_halves else DEQUANTIZED if decompressed else EXACT)
 
 
@@ -95,6 +120,33 @@ def test_that_transformers_computes_with_the_same_weights(folders: Path, tmp_pat
     make(folders, USUAL, tmp_path)
     for preset in USUAL:
         assert_same(folders, preset)
+
+
+def test_that_scales_of_inputs_are_those_of_the_text(folders: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("It is a truth universally acknowledged, that a single man wants a wife. " * 99)
+    outputs = tuple(Output(str(folders / one), Recipe(one)) for one in ("fp8-static", "nvfp4-w4a4"))
+    job = Job(
+        "j", str(folders / "source"), outputs, evaluate=False,
+        calibration=str(text), samples=3, length=64,
+    )  # fmt: skip
+    list(convert(job, tmp_path))
+    windows = cut_calibration_windows(
+        open_tokenizer(open_model(folders / "source")), text, chunks=3, length=64
+    ).tokens
+    assert windows.shape == (3, 64)
+    largest = ranges(folders / "source", windows)
+    static = load_file(folders / "fp8-static" / "model.safetensors")
+    groups = load_file(folders / "nvfp4-w4a4" / "model.safetensors")
+    names = [name.removesuffix(".input_scale") for name in static if name.endswith(".input_scale")]
+    assert len(names) == 2 * 7
+    for name in names:
+        assert float(static[f"{name}.input_scale"]) == pytest.approx(largest[name] / 448, rel=4e-3)
+        expected = 448 * 6 / largest[name]
+        assert float(groups[f"{name}.input_global_scale"]) == pytest.approx(expected, rel=1e-4)
+    # The loader rounds inputs with these scales: wrong ones would leave nothing of the model.
+    found = loaded(folders / "fp8-static", torch.float32, dequantize=False)
+    assert off(found, expected_of(folders, "fp8-static")) < 0.2
 
 
 @pytest.mark.slow

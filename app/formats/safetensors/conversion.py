@@ -22,6 +22,7 @@ from app.encodings.microscaled import NvFp4
 from app.formats.base import Conversion
 from app.formats.safetensors.companions import CARD, Story, card, copied_files
 from app.formats.safetensors.floats import kept_dtype, main_dtype, with_dtype
+from app.formats.safetensors.inputs import OF_GROUPS, Inputs, Ranges, scale_name
 from app.formats.safetensors.joined import Among, Largest
 from app.formats.safetensors.layout import Entry, json_bytes, lay_out, small_file
 from app.formats.safetensors.scheme import Modules, Scheme, module
@@ -83,6 +84,8 @@ class FolderConversion(Conversion):
             if target.group:
                 self._groups.setdefault(target.group, []).append(target)
         self._largest = Largest(self._members)
+        self._inputs = Inputs()
+        self._scaled: dict[str, Target] = {}
 
     @override
     def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
@@ -94,8 +97,12 @@ class FolderConversion(Conversion):
         done = [one for one in choices if one.quantized]
         if scheme.roles and not done:
             raise _nothing(scheme, bare)
-        names = [name for one in done for name in scheme.beside(one.target)]
-        entries = [one.entry for one in choices] + [_zero(name) for name in names]
+        entries = [one.entry for one in choices]
+        entries += [_zero(name) for one in done for name in scheme.beside(one.target)]
+        ranges: tuple[str, ...] = ()
+        if scheme.input_scale:
+            entries += [self._input_scale(scheme, one.target, dtype) for one in done]
+            ranges = tuple(dict.fromkeys(one.target.sources[0] for one in done))
         files, tensors = lay_out(entries, scheme.made_for, recipe.split_bytes)
         added = scheme.config(_modules(choices, dtype))
         config = {**with_dtype(self._checkpoint.config, dtype), **added}
@@ -104,23 +111,23 @@ class FolderConversion(Conversion):
         small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
         files += [small_file(name, content) for name, content in small.items()]
         notes = (*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main))
-        return Plan(recipe.preset, tuple(tensors), tuple(files), notes)
+        return Plan(recipe.preset, tuple(tensors), tuple(files), notes, ranges)
 
     @override
     def rows(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor:
         import torch
 
         if not tensor.sources:
-            return torch.zeros(1, 1)
+            target = self._scaled.get(tensor.name)
+            scale = self._inputs.scale(tensor.name, target) if target else 0.0
+            return torch.tensor([[scale]])
         return self._rows(self._by_name[tensor.name], start, stop).to(torch.float32)
 
     @override
     def stored(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor | None:
         import torch
 
-        if not tensor.sources:
-            return torch.zeros(1, dtype=torch.uint8)
-        if tensor.encoding not in DTYPE_BYTES:
+        if not tensor.sources or tensor.encoding not in DTYPE_BYTES:
             return None
         found = self._rows(self._by_name[tensor.name], start, stop)
         if found.dtype is not torch_dtype(tensor.encoding):
@@ -138,6 +145,15 @@ class FolderConversion(Conversion):
             assert isinstance(found, NvFp4 | Float8)
             return Among(found, self._largest.of(group))
         return found
+
+    @property
+    @override
+    def learned(self) -> str:
+        return self._inputs.digest
+
+    @override
+    def learn(self, ranges: Ranges) -> None:
+        self._inputs = Inputs(ranges)
 
     @override
     def source_bytes(self, tensor: PlannedTensor) -> int:
@@ -222,6 +238,12 @@ class FolderConversion(Conversion):
             kept = entry or self._kept(target, dtype)
             choices.append(_Choice(target, kept, entry is not None, target.name in entries))
         return choices
+
+    def _input_scale(self, scheme: Scheme, target: Target, dtype: str) -> Entry:
+        name = scale_name(target.name, scheme.input_scale)
+        self._scaled[name] = target
+        found = find_encoding("F32" if scheme.input_scale == OF_GROUPS else dtype)
+        return Entry.of(PlannedTensor(name, (1,), found.name, 0, 0, ()), found)
 
     def _kept(self, target: Target, dtype: str) -> Entry:
         info = self._checkpoint.tensors[target.sources[0]]

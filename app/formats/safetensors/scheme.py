@@ -80,6 +80,11 @@ class Scheme(ABC):
     def config(self, modules: Modules) -> dict[str, Any]:
         """Fields that config.json gets."""
 
+    @property
+    def input_scale(self) -> str:
+        """Name of the scale of inputs that a quantized weight has beside it; "": it has none."""
+        return ""
+
     def files(self, config: Mapping[str, Any]) -> dict[str, bytes]:  # noqa: ARG002 - most have none
         """More small files by name; `config` is what was added to config.json."""
         return {}

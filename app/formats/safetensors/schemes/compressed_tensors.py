@@ -16,6 +16,7 @@ from typing_extensions import override
 from app.encodings import FOLDER_ENCODINGS
 from app.encodings.folder import DTYPE_NAMES
 from app.formats.base import Preset
+from app.formats.safetensors.inputs import OF_GROUPS, ONE_SCALE
 from app.formats.safetensors.scheme import EVERYWHERE, VLLM, Modules, Scheme, scaled
 from app.formats.size_classes import size_class
 
@@ -44,10 +45,17 @@ def _arguments(bits: int, kind: str, chosen: Mapping[str, Any]) -> dict[str, Any
         "block_structure": None,
         "dynamic": False,
         "actorder": None,
-        "observer": None if chosen.get("dynamic") else "minmax",
+        "observer": _observer(chosen.get("dynamic", False)),
         "observer_kwargs": {},
     }
     return {**usual, **chosen}
+
+
+def _observer(dynamic: bool | str) -> str | None:
+    """How the library would find ranges: a scale for each token needs none."""
+    if dynamic == "local":  # of groups, beside one for all that was found with a text
+        return "static_minmax"
+    return None if dynamic else "minmax"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,8 @@ class CompressedTensors(Scheme):
     """The same for what they are multiplied with; None: that stays as it is."""
     runs_in: str = EVERYWHERE
     featured: bool = False
+    beside_weights: str = ""
+    """Name of the inputs' scale, where it does not depend on the token."""
 
     # transformers 5.23 joins experts while it loads them, and takes some scales for others then.
     experts_run_in: ClassVar[str] = VLLM
@@ -119,12 +129,24 @@ class CompressedTensors(Scheme):
             best, {}, _TOKENS, featured=True,
         )  # fmt: skip
         yield cls(
+            "fp8-static", "float-quantized", "fp8-tensor", 8, "float",
+            "8-bit floats with one scale for each weight and one for its inputs, found with a "
+            "text.", "very small loss", {"strategy": "tensor"}, {"strategy": "tensor"},
+            beside_weights=ONE_SCALE,
+        )  # fmt: skip
+        yield cls(
             "fp8-block-ct", "float-quantized", "fp8-block", 8, "float",
             "The numbers of fp8-block in the files of compressed-tensors.", best, _BLOCKS, _GROUPS,
         )  # fmt: skip
         yield cls(
             "nvfp4a16", "nvfp4-pack-quantized", "nvfp4", 4, "float",
             "NVIDIA's 4-bit floats; layers compute in 16 bits.", "small loss", _NV,
+        )  # fmt: skip
+        yield cls(
+            "nvfp4-w4a4", "nvfp4-pack-quantized", "nvfp4", 4, "float",
+            "NVIDIA's 4-bit floats for weights and inputs, found with a text: fast on graphics "
+            "cards since 2025.", "visible loss", _NV, {**_NV, "dynamic": "local"},
+            beside_weights=OF_GROUPS,
         )  # fmt: skip
         yield cls(
             "mxfp4a16", "mxfp4-pack-quantized", "mxfp4", 4, "float",
@@ -147,7 +169,12 @@ class CompressedTensors(Scheme):
     @property
     @override
     def joined(self) -> bool:
-        return self.weights.get("strategy") == "tensor_group"
+        return self.weights.get("strategy") in {"tensor", "tensor_group"}
+
+    @property
+    @override
+    def input_scale(self) -> str:
+        return self.beside_weights
 
     @override
     def encoding(self, dtype: str) -> str:
