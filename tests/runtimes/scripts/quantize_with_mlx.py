@@ -1,4 +1,4 @@
-"""What mlx.core stores for matrices: {name: weight} in, {name.part: ...} out, as safetensors."""
+"""What mlx.core makes of weights, NAME.weight and so on, and what it reads there (safetensors)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from asked import answer
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
     found = {}
-    for name, weight in mx.load(request["weights"]).items():
-        for bits in request["bits"]:
-            for group in request["groups"]:
-                parts = mx.quantize(weight, group_size=group, bits=bits)
-                key = f"{name}.{bits}.{group}"
-                found |= {
-                    f"{key}.{part}": some
-                    for part, some in zip(("weight", "scales", "biases"), parts, strict=True)
-                }
-                found[f"{key}.read"] = mx.dequantize(*parts, group_size=group, bits=bits)
+    for name, weight in mx.load(request["given"]).items():
+        settings = request["weights"][name]
+        parts = mx.quantize(weight, **settings)
+        found |= {
+            f"{name}.{part}": some
+            for part, some in zip(("weight", "scales", "biases"), parts, strict=True)
+        }
+        found[f"{name}.read"] = mx.dequantize(*parts, **settings)
     mx.save_safetensors(request["stored"], found)
-    return {"parts": sorted(found)}
+    return {"stored": sorted(found)}
 
 
 answer(run)
