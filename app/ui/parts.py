@@ -14,6 +14,17 @@ _KINDS = {
     "ffn_up": "Feed-forward, up",
     "ffn_down": "Feed-forward, down",
 }
+#: The same kinds in the names of most folders.
+_IN_FOLDERS = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.qkv_proj": "attn_qkv",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
 
 
 def part_title(part: str) -> str:
@@ -23,4 +34,5 @@ def part_title(part: str) -> str:
 
 def kind_title(kind: str) -> str:
     """A kind of tensor; its own name where there are no words for it."""
-    return QCoreApplication.translate("Parts", _KINDS[kind]) if kind in _KINDS else kind
+    known = _KINDS.get(_IN_FOLDERS.get(kind, kind))
+    return QCoreApplication.translate("Parts", known) if known else kind
