@@ -135,6 +135,7 @@ REQUIREMENTS = (
     Requirement(
         _TRANSFORMERS, r"gpt-oss-mxfp4", "MXFP4", PASCAL, _ALL, True, unpacked_below=TURING
     ),
+    Requirement(_TRANSFORMERS, r"hqq-.*", "HQQ", PASCAL, _ALL, True),
     Requirement(_TRANSFORMERS, r"bnb-int8", "INT8", TURING, _ALL, True),
     Requirement(_TRANSFORMERS, r"bnb-.*", "bitsandbytes", PASCAL, _ALL, True),
     Requirement(Runtime.MLX, r".*", "MLX", None, frozenset({APPLE})),

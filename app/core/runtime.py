@@ -37,6 +37,7 @@ _PROGRAMS = {
     "vllm": Runtime.VLLM,
     "sglang": Runtime.VLLM,
     "transformers": Runtime.TRANSFORMERS,
+    "hqq": Runtime.TRANSFORMERS,
     "mlx": Runtime.MLX,
 }
 

@@ -35,6 +35,10 @@ def sample(encoding: FolderEncoding) -> Tensor:
     return random(160, 192) if getattr(encoding, "group", 0) in {0, 32, 64} else random(160, 256)
 
 
+def bits_of(part: Tensor) -> Tensor:
+    return part.flatten().view(torch.uint8)
+
+
 def relative_error(encoding: FolderEncoding, weight: Tensor) -> float:
     shape = tuple(weight.shape)
     decoded = encoding.decode(encoding.encode(weight), shape)
@@ -145,7 +149,7 @@ def test_that_any_slicing_gives_the_same_bytes(
         monkeypatch.setattr(f"app.encodings.{module}.SLICE", 7 * 192)
     sliced = encoding.encode(weight)
     for name, part in whole.items():
-        assert sliced[name].view(torch.uint8).equal(part.view(torch.uint8))
+        assert bits_of(sliced[name]).equal(bits_of(part))
     assert encoding.decode(sliced, tuple(weight.shape)).equal(decoded)
 
 
@@ -156,7 +160,7 @@ def test_that_the_memory_layout_of_a_weight_does_not_matter(encoding: FolderEnco
     assert not turned.is_contiguous()
     there = encoding.encode(turned)
     for name, part in encoding.encode(weight).items():
-        assert there[name].view(torch.uint8).equal(part.view(torch.uint8))
+        assert bits_of(there[name]).equal(bits_of(part))
     assert weight.equal(sample(encoding)), "the weight was changed"
 
 
@@ -202,6 +206,8 @@ def config_of(name: str) -> dict[str, Any]:
         return quantization("awq", bits=4, version="gemm")
     if name == "mxfp4-experts":
         return quantization("mxfp4")
+    if kind == "hqq":
+        return quantization("hqq")
     if kind in {"nf4", "fp4", "llm"}:
         return quantization("bitsandbytes")
     if name.startswith("fp8-deepseek"):

@@ -23,6 +23,7 @@ PRESETS = [preset.name for preset in FORMATS["safetensors"].presets]
 GPTQ = tuple(name for name in PRESETS if name.startswith("gptq-"))
 AWQ = tuple(name for name in PRESETS if name.startswith("awq-"))
 MLX = tuple(name for name in PRESETS if name.startswith("mlx-"))
+HQQ = tuple(name for name in PRESETS if name.startswith("hqq-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ READERS = {
         "gptqmodel", "run_gptqmodel", (*GPTQ, *AWQ), "TorchLinear", "float16", 1e-2
     ),
     "transformers": Reader("gptqmodel", "run_transformers", (*GPTQ, *AWQ), "Torch"),
+    "hqq": Reader("hqq", "run_hqq", HQQ, "HQQLinear"),
     "mlx-lm": Reader("mlx", "run_mlx", MLX, "QuantizedLinear"),
 }
 
@@ -65,7 +67,7 @@ def expected(source: Path) -> Expected:
 @pytest.fixture(scope="session")
 def results(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One folder for each preset, and one whose codes GPTQ has chosen."""
-    recipes = {name: Recipe(name) for name in (*GPTQ, *AWQ, *MLX)}
+    recipes = {name: Recipe(name) for name in (*GPTQ, *AWQ, *MLX, *HQQ)}
     return make(source, recipes, tmp_path_factory.mktemp("results"))
 
 

@@ -106,7 +106,8 @@ def test_that_an_inspection_says_what_a_model_was_published_in(fp8_sample: Path)
     assert found.model.nbytes < sample.model.nbytes
     sizes = {choice.preset: choice.nbytes for choice in sample.choices}
     for choice in found.choices:
-        assert choice.nbytes == sizes[choice.preset]
+        told = 0 if choice.extension else 100  # a folder's card tells the size of its source
+        assert abs(choice.nbytes - sizes[choice.preset]) <= told
         if not choice.problem:
             assert any("published in FP8" in note for note in choice.notes)
 
@@ -207,7 +208,6 @@ def test_that_parts_in_different_files_come_together(kind: str, tmp_path: Path) 
     ("settings", "words"),
     [
         (quantization("aqlm"), "aqlm"),
-        (quantization("hqq"), "hqq"),
         (quantization("torchao"), "torchao"),
         (quantization("gptq", checkpoint_format="marlin"), "marlin"),
         (quantization("gptq", is_marlin_format=True), "marlin"),
