@@ -158,6 +158,10 @@ class Pass:
         yield from self._stream.advance(index, None, source)
         self._check_finite(index)
 
+    def outcome(self, index: int, source: WeightSource, hidden: Tensor) -> Tensor:
+        """What a layer makes of `hidden`, (windows, length, hidden size), with some weights."""
+        return self._stream.outcome(index, source, hidden)
+
     def head(self) -> Generator[int, None, Collected]:
         """Collect what the output matrix is multiplied with, behind the last layer.
 

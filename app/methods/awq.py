@@ -47,12 +47,31 @@ class Awq(Smoothing):
         samples = statistics.samples
         assert samples is not None
         best = torch.ones(samples.shape[-1], device=samples.device)
-        least = _loss(weights, best, encoding, statistics)
+        least = self.loss(weights, best, encoding, statistics)
         for factors in self._candidates(weights, statistics):
-            loss = _loss(weights, factors, encoding, statistics)
+            loss = self.loss(weights, factors, encoding, statistics)
             if loss < least:
                 best, least = factors, loss
         return best
+
+    @override
+    def loss(
+        self,
+        weights: Sequence[Tensor],
+        factors: Tensor,
+        encoding: Encoding,
+        statistics: Statistics,
+    ) -> float:
+        """The squared error of the outputs of the samples, over all matrices."""
+        samples, importance = statistics.samples, statistics.importance
+        assert samples is not None
+        scaled = None if importance is None else importance / factors.square()
+        loss = 0.0
+        for weight in weights:
+            stored = encoding.encode(weight * factors, scaled)
+            error = encoding.decode(stored, tuple(weight.shape)) / factors - weight
+            loss += float((samples @ error.mT).square().sum())
+        return loss
 
     def _candidates(self, weights: Sequence[Tensor], statistics: Statistics) -> Iterator[Tensor]:
         assert statistics.mean_abs is not None
@@ -64,21 +83,6 @@ class Awq(Smoothing):
                 yield _centred(inputs**power)
             if self.of_weights:
                 yield _centred(inputs**power / sizes ** (1 - power))
-
-
-def _loss(
-    weights: Sequence[Tensor], factors: Tensor, encoding: Encoding, statistics: Statistics
-) -> float:
-    """The squared error of the outputs of the samples, over all matrices."""
-    samples, importance = statistics.samples, statistics.importance
-    assert samples is not None
-    scaled = None if importance is None else importance / factors.square()
-    loss = 0.0
-    for weight in weights:
-        stored = encoding.encode(weight * factors, scaled)
-        error = encoding.decode(stored, tuple(weight.shape)) / factors - weight
-        loss += float((samples @ error.mT).square().sum())
-    return loss
 
 
 def _size(weight: Tensor) -> Tensor:

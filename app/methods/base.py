@@ -42,6 +42,20 @@ class Statistics:
         found = (getattr(self, one.name) for one in fields(self))
         return next((some.device for some in found if some is not None), None)
 
+    def scaled(self, factors: Tensor) -> Statistics:
+        """Of the inputs divided by `factors`, (in,), on the same device."""
+
+        def divided(value: Tensor | None, by: Tensor) -> Tensor | None:
+            return None if value is None else value / by
+
+        return Statistics(
+            importance=divided(self.importance, factors.square()),
+            second_moment=divided(self.second_moment, factors[:, None] * factors),
+            absmax=divided(self.absmax, factors),
+            mean_abs=divided(self.mean_abs, factors),
+            samples=divided(self.samples, factors),
+        )
+
     def require(self, names: frozenset[str], reader: str) -> None:
         """Check that the fields called `names` are there.
 
@@ -125,6 +139,16 @@ class Smoothing(ABC):
         """
         statistics.require(self.needs, self.name)
         return self.search(weights, encoding, statistics)
+
+    @abstractmethod
+    def loss(
+        self,
+        weights: Sequence[Tensor],
+        factors: Tensor,
+        encoding: Encoding,
+        statistics: Statistics,
+    ) -> float:
+        """What the samples' outputs lose with these factors; factors of 1 are none."""
 
     @abstractmethod
     def search(

@@ -55,24 +55,28 @@ class SmoothQuant(Smoothing):
         statistics.require(frozenset({"samples"}), self.name)
         candidates = [torch.ones_like(largest)]
         candidates += [_factors(*maxima, strength) for strength in self.tried]
-        losses = [_loss(weights, factors, encoding, statistics) for factors in candidates]
+        losses = [self.loss(weights, factors, encoding, statistics) for factors in candidates]
         return candidates[losses.index(min(losses))]
+
+    @override
+    def loss(
+        self,
+        weights: Sequence[Tensor],
+        factors: Tensor,
+        encoding: Encoding,
+        statistics: Statistics,
+    ) -> float:
+        """The squared error of the outputs of the samples, over all matrices."""
+        samples = statistics.samples
+        assert samples is not None
+        rounded = round_tokens(samples / factors)
+        loss = 0.0
+        for weight in weights:
+            parts = encoding.encode(weight * factors)
+            stored = encoding.decode(parts, tuple(weight.shape))
+            loss += float((rounded @ stored.mT - samples @ weight.mT).square().sum())
+        return loss
 
 
 def _factors(inputs: Tensor, weights: Tensor, strength: float) -> Tensor:
     return (inputs**strength / weights ** (1 - strength)).clamp(min=_LEAST)
-
-
-def _loss(
-    weights: Sequence[Tensor], factors: Tensor, encoding: Encoding, statistics: Statistics
-) -> float:
-    """The squared error of the outputs of the samples, over all matrices."""
-    samples = statistics.samples
-    assert samples is not None
-    rounded = round_tokens(samples / factors)
-    loss = 0.0
-    for weight in weights:
-        parts = encoding.encode(weight * factors)
-        stored = encoding.decode(parts, tuple(weight.shape))
-        loss += float((rounded @ stored.mT - samples @ weight.mT).square().sum())
-    return loss

@@ -183,22 +183,34 @@ class Stream:
         for start, stop, _ in self._run(index, observer, self._source):
             yield stop - start
 
+    def outcome(self, index: int, source: WeightSource, hidden: Tensor) -> Tensor:
+        """What one layer makes of other hidden states, with other weights of the same model."""
+        import torch
+
+        outputs = [output for _, _, output in self._run(index, None, source, hidden)]
+        return torch.cat(outputs)
+
     def _run(
-        self, index: int, observer: Observer | None, source: WeightSource
+        self,
+        index: int,
+        observer: Observer | None,
+        source: WeightSource,
+        hidden: Tensor | None = None,
     ) -> Iterator[tuple[int, int, Tensor]]:
         """Windows from, to, and what the layer makes of their hidden states, on the host."""
         watched = observer or _Nobody()
+        all_states = self.hidden if hidden is None else hidden
         place, inputs = self._place, self._inputs[index]
         lent = Lent(self._skeleton.layer_weights(index, source), place)
 
         def compute(start: int, stop: int) -> Tensor:
             weights = lent.placed()
             here = LayerInputs(moved(inputs.args, place.device), moved(inputs.kwargs, place.device))
-            states = moved(self.hidden[start:stop], place.device)
+            states = moved(all_states[start:stop], place.device)
             with watched.watch(index, weights):
                 return self._skeleton.layer(index, weights, states, here).cpu()
 
-        for start, stop, output in in_slices(len(self.hidden), self._at_once(), place, compute):
+        for start, stop, output in in_slices(len(all_states), self._at_once(), place, compute):
             watched.keep()
             yield start, stop, output
 

@@ -32,7 +32,7 @@ from app.worker.fetch import fetch
 from app.worker.files import ResultFiles, discard_results, refuse_existing
 from app.worker.folder import FolderFiles, discard_folder, refuse_folder
 from app.worker.importance import importances, must_calibrate
-from app.worker.layers import LayerFiller
+from app.worker.layers import Kept, LayerFiller
 from app.worker.measure import measure
 from app.worker.pipeline import Filling, Pipeline
 from app.worker.ranges import find_ranges
@@ -96,13 +96,20 @@ class _Outcome:
     files: ResultFiles
     path: Path
     """Of its report."""
+    folds: Path
+    """Of the factors that its weights were smoothed with."""
+    fingerprint: str
 
     @classmethod
     def of(cls, work: Work, result: Result, folder: Path) -> _Outcome:
-        mark = _mark(folder, result)
+        mark, fingerprint = _mark(folder, result), work.fingerprint(result)
         kind = FolderFiles if result.plan.is_folder else ResultFiles
-        files = kind(result.target, result.plan, work.fingerprint(result), mark)
-        return cls(result, files, folder / f"report-{result.number}.json")
+        files = kind(result.target, result.plan, fingerprint, mark)
+        folds = folder / f"folds-{result.number}.safetensors"
+        if result.folded:
+            result.folded.load(folds, fingerprint)
+        report = folder / f"report-{result.number}.json"
+        return cls(result, files, report, folds, fingerprint)
 
     def report(self) -> Report | None:
         """What an earlier run has reported."""
@@ -114,6 +121,11 @@ class _Outcome:
     def written(self) -> Written:
         result, paths = self.result, self.files.paths()
         return Written(result.conversion, result.plan, result.form.open(paths[0], paths))
+
+    def keep_folds(self) -> None:
+        """Before anything is written with them: verifying needs them, in whatever run."""
+        if self.result.folded:
+            self.result.folded.save(self.folds, self.fingerprint)
 
     def done(self) -> ResultDone:
         return ResultDone(self.result.number, str(self.path))
@@ -215,9 +227,9 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
         found = result.form.open_unfinished(result.plan, files.paths(), work.source)
         return NamedWeights(found, shown.source.description)
 
-    kept = LayerCheckpoint(files.states, key=work.fingerprint(result))
-    filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, written, kept)
-    yield from filler.run()
+    states = LayerCheckpoint(files.states, key=outcome.fingerprint)
+    kept = Kept(written, states, result.folded, outcome.keep_folds)
+    yield from LayerFiller(shown, outcome.filling(), encoder, work.threads, kept).run()
     if shown.place.full:
         yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
 

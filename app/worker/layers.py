@@ -21,11 +21,16 @@ from app.calibration.collectors import Collected
 from app.calibration.engine import Pass
 from app.calibration.matching import Match, Matching
 from app.calibration.moments import Gather
+from app.calibration.smoothing import Smoother
 from app.calibration.treatment import CASTS, Treatment
 from app.core.events import Note, Progress, TensorDone
+from app.encodings import find_encoding
+from app.encodings.base import Encoding
 from app.formats.slices import Slice, matrix_rows
 from app.methods.base import Statistics
 from app.methods.nearest import Nearest
+from app.models.folded import Folded
+from app.models.named_weights import NamedWeights
 from app.models.skeleton import WeightSource
 from app.worker.encoder import Encoder
 from app.worker.pipeline import Filling, Pipeline, Reading
@@ -36,38 +41,40 @@ Outcome = TypeVar("Outcome")
 
 _ENOUGH = 0.5
 """Tokens for each column that a matrix has to meet before more than their sizes is trusted."""
+_PROBED = 256
+"""Tokens that show whether a smoothing leaves a layer's outcome the same."""
 _NEAREST = Treatment((Nearest(),))
 _FILLED_A_SECOND = 2e6
 _MULTIPLIED_A_SECOND = 30e9
 """Weights, and operations with them, of one thread. Only their ratio matters."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What there is of a result besides the parts that are being filled."""
+
+    written: Callable[[], WeightSource]
+    """Opens what has been written until then."""
+    states: LayerCheckpoint
+    """Where hidden states are kept for another run."""
+    folded: Folded | None = None
+    """The weights that are quantized, where they are smoothed before."""
+    keep_folds: Callable[[], None] = lambda: None
+    """Makes sure that another run finds the folds."""
+
+
 class LayerFiller:
     """Fills one result."""
 
     def __init__(
-        self,
-        shown: Shown,
-        filling: Filling,
-        encoder: Encoder,
-        threads: int,
-        written: Callable[[], WeightSource],
-        kept: LayerCheckpoint,
+        self, shown: Shown, filling: Filling, encoder: Encoder, threads: int, kept: Kept
     ) -> None:
-        """See `Filling` and `Pipeline`.
-
-        Args:
-            shown: The model and its text.
-            filling: The result.
-            encoder: Quantizes.
-            threads: Slices at a time.
-            written: Opens what has been written of the result until then.
-            kept: Where hidden states are kept for another run.
-        """
-        self._treatment, self._encoder, self._threads = filling.treatment, encoder, threads
-        self._written, self._kept = written, kept
+        """See `Filling` and `Pipeline`."""
+        self._treatment, self._encoder = filling.treatment, encoder
+        self._kept = kept
         self._gather = Gather(self._treatment.needs)
         self._pass = Pass(shown.source, shown.windows, self._gather, shown.place)
+        self._smoother = self._smoother_of(shown, kept.folded)
         self._matching = Matching(shown.source.description)
         self._pipeline = Pipeline([filling], encoder, threads)
         self._layers, self._rest = self._by_layers(self._pipeline.work)
@@ -90,26 +97,26 @@ class LayerFiller:
                 else:
                     yield from self._layer(index, work)
             yield from self._end()
-        self._kept.forget()
-        if self._few:
-            yield Note(
-                f"{len(self._few)} matrices of experts met too few tokens of the text to learn "
-                f"from: {self._treatment.main.name} left them to rounding. More text would help."
-            )
+        self._kept.states.forget()
+        yield from map(Note, self._notes())
 
     def _layer(self, index: int, work: Sequence[Reading]) -> Events:
         item = f"layer {index + 1} of {self._pass.layers}"
         found = Collected(self._gather)
         if self._is_missing(work):
+            some = self._pass.hidden[: 1 + _PROBED // self._pass.hidden.shape[1]].clone()
             seen = self._pass.layer(index, stay=self._sees_quantized)
             found = yield from self._shown(seen, item)
+            if self._smoother and index not in self._smoother.folded.layers:
+                self._smoother.smooth(index, some, found, self._encodings(work))
+                self._kept.keep_folds()
         elif not self._sees_quantized:
             yield from self._shown(self._pass.advance(index), item)
         yield from self._fill(work, found)
         if self._sees_quantized:
-            yield from self._shown(self._pass.advance(index, self._written()), item)
+            yield from self._shown(self._pass.advance(index, self._kept.written()), item)
         self._pipeline.flush()  # a state behind layers that are not all there would be of no use
-        self._kept.save(index + 1, self._pass.hidden, Collected(self._gather))
+        self._kept.states.save(index + 1, self._pass.hidden, Collected(self._gather))
 
     def _end(self) -> Events:
         found = Collected(self._gather)
@@ -163,7 +170,7 @@ class LayerFiller:
             return group.readings
         match, treatment, known = group.match, _NEAREST, None
         if match is not None:
-            known = match.arranged(self._gather.statistics(match.statistic))
+            known = match.arranged(self._smoothed(group, match))
             if match.statistic.tokens < _ENOUGH * group.readings[0].piece.tensor.shape[-1]:
                 pieces = [reading.piece for reading in group.readings]
                 self._few.update((piece.tensor.name, _matrix(piece)) for piece in pieces)
@@ -181,9 +188,48 @@ class LayerFiller:
             for reading in group.readings
         ]
 
+    def _smoothed(self, group: _Group, match: Match) -> Statistics:
+        """What is known of the inputs, once they are divided by the factors of a smoothing."""
+        known = self._gather.statistics(match.statistic)
+        tensors = (reading.piece.tensor for reading in group.readings)
+        names = [name for tensor in tensors for name in self._matching.sources(tensor)]
+        factors = self._smoother.factors(names) if self._smoother else None
+        return known if factors is None else known.scaled(factors)
+
+    def _encodings(self, work: Sequence[Reading]) -> dict[str, Encoding]:
+        """What the source's matrices will be stored in, by their names."""
+        found = {}
+        for reading in work:
+            tensor = reading.piece.tensor
+            if tensor.encoding not in CASTS:
+                encoding = find_encoding(tensor.encoding)
+                found.update(dict.fromkeys(self._matching.sources(tensor), encoding))
+        return found
+
+    def _smoother_of(self, shown: Shown, folded: Folded | None) -> Smoother | None:
+        smoothing = self._treatment.smoothing
+        if smoothing is None or folded is None:
+            return None
+        source = NamedWeights(folded)
+        return Smoother(smoothing, folded, source, self._pass, self._gather, shown.place.device)
+
+    def _notes(self) -> Iterator[str]:
+        """What the user should know in the end."""
+        if self._few:
+            yield (
+                f"{len(self._few)} matrices of experts met too few tokens of the text to learn "
+                f"from: {self._treatment.main.name} left them to rounding. More text would help."
+            )
+        if self._smoother and self._smoother.left:
+            left = (f"{kind} ({count})" for kind, count in self._smoother.left.items())
+            yield (
+                f"{self._smoother.smoothing.name} left some matrices as they are, because "
+                f"nothing was found that their scaling folds into: {', '.join(left)}."
+            )
+
     def _resumed(self) -> int:
         """Layers that are done; the text is put behind them."""
-        kept = self._kept.load(self._gather)
+        kept = self._kept.states.load(self._gather)
         if kept is None or any(map(self._is_missing, self._layers[: kept[0]])):
             return 0
         return kept[0] if self._pass.resume(kept[1]) else 0

@@ -17,7 +17,9 @@ from app.formats import find_preset
 from app.formats.base import Conversion, Format
 from app.models import open_model
 from app.models.base import Checkpoint
+from app.models.folded import Folded
 from app.models.merged import with_adapters
+from app.models.quantized import plain
 from app.worker.device import check_device
 from app.worker.importance import Importance
 from app.worker.shown import shown_facts
@@ -35,17 +37,8 @@ class Result:
     """Shared by the results of the same format."""
     plan: Plan
     importance: Importance | None = None
-
-    @classmethod
-    def of(cls, number: int, output: Output, form: Format, conversion: Conversion) -> Result:
-        """Plan a result.
-
-        Raises:
-            Unsupported: The recipe cannot be applied to this model.
-        """
-        treatment = Treatment.of(output.recipe.method, output.recipe.options)
-        plan = _noted(conversion.plan(output.recipe), treatment)
-        return cls(number, output, form, treatment, conversion, plan)
+    folded: Folded | None = None
+    """What the conversion reads, where weights are smoothed before they are quantized."""
 
     @property
     def is_calibrated(self) -> bool:
@@ -177,8 +170,27 @@ def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...
         form, _ = find_preset(output.recipe.preset)
         conversion = conversions.get(form.name) or form.prepare(source)
         conversions[form.name] = conversion
-        results.append(Result.of(number, output, form, conversion))
+        treatment = Treatment.of(output.recipe.method, output.recipe.options)
+        folded = _foldable(source) if treatment.smoothing else None
+        if folded:
+            conversion = form.prepare(folded)
+        plan = _noted(conversion.plan(output.recipe), treatment)
+        results.append(Result(number, output, form, treatment, conversion, plan, folded=folded))
     return tuple(results)
+
+
+def _foldable(source: Checkpoint) -> Folded:
+    """A model whose weights can be scaled against each other.
+
+    Raises:
+        Unsupported: It is a GGUF file.
+    """
+    if source.kind != "safetensors":
+        raise Unsupported(
+            "The weights of a GGUF file cannot be smoothed.",
+            "Start from the original folder with .safetensors files, or choose another method.",
+        )
+    return Folded(plain(source))
 
 
 def _check_places(results: Sequence[Result], source: Checkpoint) -> None:

@@ -16,6 +16,7 @@ from app.core.errors import Unsupported
 from app.core.events import Note, Progress, TensorDone
 from app.core.job import Job, Output
 from app.core.recipe import Recipe
+from app.core.report import load_report
 from app.encodings import ENCODINGS
 from app.evaluation.tokenizer import open_tokenizer
 from app.formats import FORMATS
@@ -242,6 +243,41 @@ def test_that_what_was_kept_of_another_job_is_not_used(
     (tmp_path / "whole").mkdir()
     list(convert(job_of(model, tmp_path / "whole", recipe, **settings), tmp_path / "whole"))
     assert digest(Path(job.target)) == digest(tmp_path / "whole" / "0.gguf")
+
+
+@pytest.mark.parametrize("stopped_in", ["layer 2 of 3", "verify"])
+def test_that_a_smoothed_result_is_the_same_and_verified_after_a_stop(
+    model, folder, tmp_path, digest, stopped_in
+):
+    """The factors are those of the first run: what is verified are the weights that were scaled."""
+    recipe = Recipe("Q4_0", method="awq+gptq", options=(("powers", "4"),))
+    (tmp_path / "whole").mkdir()
+    list(convert(job_of(model, tmp_path / "whole", recipe), tmp_path / "whole"))
+    job = job_of(model, tmp_path, recipe)
+    events = convert(job, folder)
+    for event in events:
+        if isinstance(event, Progress) and stopped_in in {event.item, event.phase}:
+            break
+    events.close()
+    list(convert(job, folder))
+    assert digest(Path(job.target)) == digest(tmp_path / "whole" / "0.gguf")
+    reports = [load_report(place / "report-0.json") for place in (folder, tmp_path / "whole")]
+    assert reports[0].tensors == reports[1].tensors
+    assert max(row.error for row in reports[0].tensors) < 0.2
+
+
+def test_that_a_smoothed_model_is_the_source_but_for_rounding(model, folder, tmp_path):
+    """At 8 bits next to nothing is rounded, so that a wrong fold would be seen."""
+    list(convert(job_of(model, tmp_path, Recipe("Q8_0", method="awq")), folder))
+    windows = windows_of(model)
+    with torch.no_grad():
+        found, expected = (
+            as_written(model, tmp_path / "0.gguf", layers)(windows).logits for layers in (3, 0)
+        )
+    assert (found - expected).norm() < 0.03 * expected.norm()
+    source, written = (NamedWeights(open_model(path)) for path in (model, tmp_path / "0.gguf"))
+    norm = "model.layers.1.input_layernorm.weight"
+    assert not torch.allclose(source.weight(norm), written.weight(norm), rtol=0.05)
 
 
 def test_that_giving_up_leaves_nothing(model, folder, tmp_path, monkeypatch):
