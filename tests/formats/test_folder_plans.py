@@ -280,7 +280,7 @@ def stacked_mixture(folder: Path) -> None:
 NAMED = {
     "w4a16-g128": "W4A16", "w4a16-asym-g128": "W4A16_ASYM", "w8a8-int8": "INT8",
     "fp8": "FP8_DYNAMIC", "fp8-block-ct": "FP8_BLOCK", "nvfp4a16": "NVFP4A16",
-    "mxfp4a16": "MXFP4A16", "mxfp8a16": "MXFP8A16",
+    "mxfp4a16": "MXFP4A16", "mxfp8a16": "MXFP8A16", "fp8-static": "FP8", "nvfp4-w4a4": "NVFP4",
 }  # fmt: skip
 
 

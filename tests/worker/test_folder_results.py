@@ -75,7 +75,8 @@ def made_of(source, tmp_path_factory):
     def make(names):
         place, folder = tmp_path_factory.mktemp("several"), tmp_path_factory.mktemp("job")
         outputs = tuple(Output(str(place / name), Recipe(name)) for name in names)
-        list(convert(Job("j", str(source), outputs, threads=2, evaluate=False), folder))
+        shown = {"samples": 2, "length": 64}
+        list(convert(Job("j", str(source), outputs, threads=2, evaluate=False, **shown), folder))
         reports = [load_report(folder / f"report-{number}.json") for number in range(len(names))]
         return {name: (place / name, one) for name, one in zip(names, reports, strict=True)}
 
@@ -138,11 +139,22 @@ def test_that_nothing_has_the_final_name_before_the_end(job, folder):
     assert not left
 
 
-@pytest.mark.parametrize("stop_after", [1, 6, 20, 60])
+@pytest.mark.parametrize(
+    ("preset", "stop_after"),
+    [
+        ("w4a16-g128", 1),
+        ("w4a16-g128", 6),
+        ("w4a16-g128", 20),
+        ("fp8-static", 5),
+        ("fp8-static", 15),
+    ],
+)
 def test_that_a_job_stopped_anywhere_ends_in_the_same_bytes(
-    make_job, folder, tmp_path, job, stop_after
+    make_job, folder, tmp_path, preset, stop_after
 ):
-    whole = make_job("w4a16-g128", target=tmp_path / "whole" / "m")
+    shown = {"samples": 2, "length": 64}
+    job = make_job(preset, target=tmp_path / "out" / "m", **shown)
+    whole = make_job(preset, target=tmp_path / "whole" / "m", **shown)
     list(convert(whole, folder))
     (folder / "written-0.json").unlink()
     events = convert(job, folder)
