@@ -207,7 +207,7 @@ def _scaling(encoding: GgmlBlock, weight: Tensor, rounds: int, threads: int) -> 
     with ThreadPoolExecutor(threads) as pool:
         pairs = [
             (_wall(map, encoding, repeated), _wall(pool.map, encoding, repeated))
-            for _ in range(rounds)
+            for _ in range(2 * rounds)
         ]
     return min(alone for alone, _ in pairs) / min(together for _, together in pairs)
 
