@@ -139,9 +139,13 @@ def test_that_the_error_map_speaks_where_it_is_pointed_at(page, qtbot):
     view = shown.view
     assert view.map_text.text().startswith("The largest error is 13.7 % in layer 0")
     shown.area.verticalScrollBar().setValue(view.map.y())
-    qtbot.waitUntil(lambda: view.map.mapTo(shown.area, QPoint(0, 0)).y() < 300)
-    qtbot.mouseMove(view.map, QPoint(152, 5))
-    qtbot.waitUntil(lambda: view.map_text.text().startswith("Layer 0, Attention, query:"))
+
+    def point():
+        for place in (QPoint(300, 5), QPoint(152, 5)):  # the first may only enter
+            qtbot.mouseMove(view.map, place)
+        return view.map_text.text().startswith("Layer 0, Attention, query:")
+
+    qtbot.waitUntil(point)
     view.map.setFocus()
     qtbot.keyClick(view.map, Qt.Key.Key_Right)
     assert view.map_text.text().startswith("Layer 1, Attention, query:")
