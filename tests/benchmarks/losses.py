@@ -97,7 +97,7 @@ class Reference:
             tokens=tokens,
             context=window_length(self.source.config),
         ).tokens
-        self._skeleton = Skeleton(self.source.config, max_layers=len(self.source.names))
+        self.skeleton = Skeleton(self.source.config, max_layers=len(self.source.names))
         self._states = self._last_states(self.source)
         own = self._against(self.source, self._states)
         self.perplexity = exp(float(own.loss.mean()))
@@ -122,17 +122,17 @@ class Reference:
         return self._against(result, self._last_states(result))
 
     def _last_states(self, weights: WeightSource) -> torch.Tensor:
-        (states,) = ended(run_layers(self._skeleton, [weights], self.windows, ON_CPU))
+        (states,) = ended(run_layers(self.skeleton, [weights], self.windows, ON_CPU))
         return states
 
     def _against(self, result: WeightSource, states: torch.Tensor) -> Scores:
         """Scores of the second half of each window, as `compare` has them."""
         first = self.windows.shape[1] // 2
-        heads = [self._skeleton.head_weights(weights) for weights in (self.source, result)]
+        heads = [self.skeleton.head_weights(weights) for weights in (self.source, result)]
         slices = []
         for window, *hidden in zip(self.windows, self._states, states, strict=True):
             before, after = (
-                self._skeleton.logits(head, rows[first:-1]).float()
+                self.skeleton.logits(head, rows[first:-1]).float()
                 for head, rows in zip(heads, hidden, strict=True)
             )
             slices.append(Scores.of(before, after, window[first + 1 :]))
