@@ -138,6 +138,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(dir=args.results or name) as results,
     ):
         kept = measure(Path(name) / "model", Path(results), args.gigabytes)
+        kept["results_apart"] = bool(args.results)
     KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
