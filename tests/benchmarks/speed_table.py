@@ -76,7 +76,7 @@ Q3_K and Q6_K. At least twice: IQ2 and IQ3. Nothing slower. Errors at most ggml'
 {missed}
 """
 
-RESULTS_APART = "Results went into memory, so that the disk's writing does not count. "
+RESULTS_APART = " Results were written to memory, not to the disk."
 THREADS = '"Threads" is how much sooner {} threads are done than one, in wall time.'
 NO_THREADS = """How much sooner several threads are done was not measured, because other programs
 were running."""
@@ -90,8 +90,8 @@ not memory of its own are pages of the source's file, which the system may take 
 {table}
 
 The first row read the source from the disk, the others from the system's cache: {waiting:.0%} of
-its time was spent waiting for it. {results}Three formats in one job took {share:.0%} of the processor time of three jobs, and
-{wall:.0%} of their seconds.
+its time was spent waiting for it. Three formats in one job took {share:.0%} of the processor time
+of three jobs, and {wall:.0%} of their seconds.{results}
 
 """
 
