@@ -32,16 +32,20 @@ Plans = Mapping[str, Plan | AppError]
 """What each preset would be made of, or why it cannot be."""
 
 
-def plans_of(checkpoint: Checkpoint) -> Plans:
-    """A plan for each preset, by its name; reads config and tokenizer once a format."""
+def plans_of(checkpoint: Checkpoint, runtime: Runtime | None = None) -> Plans:
+    """A plan for each preset that runs in `runtime`, or for all, by its name.
+
+    Reads config and tokenizer once a format.
+    """
     plans: dict[str, Plan | AppError] = {}
     for form in FORMATS.values():
+        wanted = [one for one in form.presets if runtime in {None, *form.runtimes(one)}]
         try:
-            conversion = form.prepare(checkpoint)
+            conversion = form.prepare(checkpoint) if wanted else None
         except AppError as error:
-            plans |= {preset.name: error for preset in form.presets}
+            plans |= {preset.name: error for preset in wanted}
         else:
-            plans |= {preset.name: _plan(conversion, preset) for preset in form.presets}
+            plans |= {preset.name: _plan(conversion, preset) for preset in wanted if conversion}
     return plans
 
 
@@ -75,10 +79,10 @@ def fits_of(
     """
     here = _Circumstances(machine, options, measured)
     fits: dict[str, Fit] = {}
-    for name, plan in (plans or plans_of(checkpoint)).items():
+    for name, plan in (plans or plans_of(checkpoint, runtime)).items():
         form, preset = find_preset(name)
         known = form.runtimes(preset)
-        if runtime is None or runtime in known:
+        if runtime in {None, *known}:
             fits[name] = _fit(plan, checkpoint, runtime or known[0], here)
     if runtime in {None, Runtime.LLAMA_CPP} and (
         isinstance(checkpoint, GgufFile)

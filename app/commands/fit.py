@@ -90,7 +90,7 @@ class FitCommand(Command):
         if args.measure:
             _measure(checkpoint, machine, options)
             measured = MeasuredFits()
-        plans = plans_of(checkpoint)
+        plans = plans_of(checkpoint, args.runtime)
         fits = fits_of(checkpoint, machine, options, measured, plans, args.runtime)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}

@@ -248,11 +248,12 @@ class FolderConversion(Conversion):
     def _kept(self, target: Target, dtype: str) -> Entry:
         info = self._checkpoint.tensors[target.sources[0]]
         found = find_encoding(kept_dtype(info, self._main, dtype))
-        return Entry.of(_planned(target, found), found)
+        return Entry.of(_planned(target), found)
 
 
-def _planned(target: Target, encoding: Encoding) -> PlannedTensor:
-    return PlannedTensor(target.name, target.shape, encoding.name, 0, 0, target.sources)
+def _planned(target: Target) -> PlannedTensor:
+    """Without what its encoding decides."""
+    return PlannedTensor(target.name, target.shape, "", 0, 0, target.sources)
 
 
 def _quantized(target: Target, encoding: Encoding, scheme: Scheme) -> Entry | None:
@@ -260,7 +261,7 @@ def _quantized(target: Target, encoding: Encoding, scheme: Scheme) -> Entry | No
     if not scheme.fits(target.shape):
         return None
     try:
-        return Entry.of(_planned(target, encoding), encoding)
+        return Entry.of(_planned(target), encoding)
     except ValueError:
         return None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from app.core.plan import PlannedFile, PlannedTensor
 from app.encodings.base import DTYPE_BYTES, Block, Encoding, Part
@@ -35,9 +36,9 @@ class Entry:
         Raises:
             ValueError: It cannot hold the tensor's shape.
         """
-        parts = stored_parts(tensor.name, tensor.shape, encoding)
-        nbytes = sum(part.nbytes for part in parts)
-        return cls(replace(tensor, encoding=encoding.name, nbytes=nbytes), parts)
+        found = _stored(tensor.shape, encoding)
+        planned = replace(tensor, encoding=found.encoding, nbytes=found.nbytes)
+        return cls(planned, found.named(tensor.name, encoding))
 
     @property
     def alignment(self) -> int:
@@ -51,15 +52,37 @@ def stored_parts(name: str, shape: tuple[int, ...], encoding: Encoding) -> tuple
     Raises:
         ValueError: The encoding cannot hold that shape, or what follows would not be aligned.
     """
+    return _stored(shape, encoding).named(name, encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Any weight of one shape in one encoding; mixtures have thousands that are alike."""
+
+    encoding: str
+    parts: tuple[Part, ...]
+    """Without the weight's name, in their order."""
+    nbytes: int
+
+    def named(self, weight: str, encoding: Encoding) -> tuple[Part, ...]:
+        """The parts of one weight by their names in the file."""
+        if not isinstance(encoding, FolderEncoding):
+            return (replace(self.parts[0], name=weight),)
+        names = [encoding.tensor_name(weight, part.name) for part in self.parts]
+        pairs = zip(names, self.parts, strict=True)
+        return tuple(Part(name, part.shape, part.dtype) for name, part in pairs)
+
+
+@lru_cache(maxsize=4096)
+def _stored(shape: tuple[int, ...], encoding: Encoding) -> _Stored:
     if isinstance(encoding, Block):
-        return (Part(name, shape, encoding.name),)
-    parts = in_file_order(encoding.layout(shape))
+        parts: tuple[Part, ...] = (Part("", shape, encoding.name),)
+    else:
+        parts = in_file_order(encoding.layout(shape))
     nbytes = sum(part.nbytes for part in parts)
     if nbytes % DTYPE_BYTES[parts[0].dtype]:
         raise ValueError(f"{encoding.name} cannot be aligned in the shape {shape}")
-    if not isinstance(encoding, FolderEncoding):
-        return (replace(parts[0], name=name),)
-    return tuple(replace(part, name=encoding.tensor_name(name, part.name)) for part in parts)
+    return _Stored(encoding.name, parts, nbytes)
 
 
 def lay_out(
@@ -87,7 +110,8 @@ def lay_out(
         for entry in shard:
             tensors.append(replace(entry.tensor, offset=end, file=number))
             end += entry.tensor.nbytes
-            places |= {part.name: name for part in entry.parts}
+            for part in entry.parts:
+                places[part.name] = name
         files.append(PlannedFile(header, end, name=name))
     if len(shards) > 1:
         files.append(_index(entries, places))
