@@ -28,11 +28,19 @@ class Collector(ABC):
 
     @abstractmethod
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
-        """The statistic of two sets of rows together, both float64 on the host."""
+        """The statistic of two sets of rows together, of the same type, at the same place."""
+
+    @property
+    def is_large(self) -> bool:
+        """Whether values are matrices: then they are added up where they lie, in float32.
+
+        Others are added up on the host, in float64.
+        """
+        return False
 
     def absorb(self, total: Tensor, value: Tensor) -> Tensor:
-        """`merge`, where `total` may be overwritten and `value` is float32 on the host."""
-        return self.merge(total, value.double())
+        """`merge`, where `total` may be overwritten."""
+        return self.merge(total, value)
 
 
 class SumOfSquares(Collector):
@@ -54,7 +62,7 @@ class Statistic:
     tokens: int
     """Rows that were seen."""
     value: Tensor
-    """As the collector makes it, float64, on the host."""
+    """As the collector makes it, on the host; float64 unless it is large."""
 
 
 class Collected:

@@ -237,19 +237,21 @@ class _Observer:
     def keep(self) -> None:
         """See `layerwise.Observer`."""
         for seen in self._seen:
-            matrices, value = tuple(seen.matrices), seen.value.cpu()
+            matrices = tuple(seen.matrices)
+            value = seen.value if self._collector.is_large else seen.value.cpu().double()
             known = self._totals.get(matrices)
             if known is None:
-                self._totals[matrices] = Statistic(seen.tokens, value.double())
-            else:
-                total = self._collector.absorb(known.value, value)
+                self._totals[matrices] = Statistic(seen.tokens, value)
+            else:  # the device may have been given up in between
+                total = self._collector.absorb(known.value.to(value.device), value)
                 self._totals[matrices] = Statistic(known.tokens + seen.tokens, total)
         self._seen.clear()
 
     def kept(self) -> Collected:
         """Everything; matrices that were given the same inputs throughout share their object."""
         found = Collected(self._collector)
-        for matrices, statistic in self._totals.items():
+        for matrices, total in self._totals.items():
+            statistic = Statistic(total.tokens, total.value.cpu())
             for name, matrix in matrices:
                 found.add(name, matrix, statistic)
         return found

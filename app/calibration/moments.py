@@ -1,7 +1,7 @@
 """What calibrated methods know of a matrix's inputs, gathered in one pass.
 
-Sums are taken in float32 where the rows lie, of the rows of one slice, and added up in float64
-on the host; so devices without float64 lose nothing.
+Sums are taken in float32 where the rows lie, of the rows of one slice. Those of vectors are added
+up in float64 on the host, so that devices without float64 lose nothing; those of matrices stay.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ class SecondMoment(Collector):
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         return one + other
 
+    @property
+    @override
+    def is_large(self) -> bool:
+        return True
+
     @override
     def absorb(self, total: Tensor, value: Tensor) -> Tensor:
-        return total.add_(value)  # the matrix may take gigabytes
+        return total.add_(value)  # it may take gigabytes
 
 
 class AbsMax(Collector):
@@ -117,6 +122,11 @@ class Gather(Collector):
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
         ones, others = self._split(one), self._split(other)
         return _stacked([kind.merge(ones[name], others[name]) for name, kind in self._parts()])
+
+    @property
+    @override
+    def is_large(self) -> bool:
+        return any(kind.is_large for _, kind in self._parts())
 
     @override
     def absorb(self, total: Tensor, value: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ Events = Generator[Progress | TensorDone | Note]
 Outcome = TypeVar("Outcome")
 
 _ENOUGH = 0.5
-"""Tokens for each column that a matrix has to meet before more than their sizes is trusted."""
+"""Tokens for each column that a matrix has to meet before more than their sizes is trusted. With
+fewer, GPTQ was measured to gain nothing over weighed rounding on a text that it had not seen."""
 _PROBED = 256
 """Tokens that show whether a smoothing leaves a layer's outcome the same."""
 _NEAREST = Treatment((Nearest(),))

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 128
 """Windows read."""
-_TOKENS_A_COLUMN = 2
-"""So many tokens for each column of the widest matrix make statistics that can be relied on."""
+_TOKENS_A_COLUMN = 4
+"""So many tokens for each column of the widest matrix make statistics that can be relied on: GPTQ
+was measured to reach nine tenths of what twice as many gain."""
 
 
 @dataclass(frozen=True, slots=True)
