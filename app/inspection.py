@@ -86,6 +86,7 @@ def _choice(form: Format, preset: Preset, prepared: Conversion | Problem) -> For
         featured=preset.featured,
         runtimes=tuple(form.runtimes(preset)),
         method=preset.method,
+        is_shown_text=bool(plan and plan.ranges),
         methods=methods_for(plan, rounds_inputs=preset.rounds_inputs) if plan else (),
     )
 

@@ -91,6 +91,8 @@ class FormatChoice:
     """What chooses its numbers where nothing else is chosen."""
     methods: tuple[str, ...] = ("nearest",)
     """What can choose them."""
+    is_shown_text: bool = False
+    """Whether it stores ranges of inputs, which the model has to be seen at work for."""
 
 
 @dataclass(frozen=True, slots=True)

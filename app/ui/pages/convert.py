@@ -376,7 +376,8 @@ class ConvertPage(Page):
     def _command_line(self) -> str:
         """Of the job; while its names are checked, with those that are wished for."""
         paths = self.target.paths or (self.target.path,) * len(self.quality.choices)
-        return shlex.join(job_words(self._job(paths), self.target.path))
+        own = {choice.preset: choice.method for choice in self.quality.choices}
+        return shlex.join(job_words(self._job(paths), self.target.path, own))
 
     @Slot()
     def _copy_command(self) -> None:

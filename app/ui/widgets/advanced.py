@@ -24,6 +24,9 @@ from app.ui.widgets.recipe_form import RecipeForm
 from app.ui.widgets.text import ElidedLabel, label
 from app.ui.widgets.thread_count import ThreadCount
 
+_NOTABLE = 1000
+"""A difference of a smaller part of a result is that of a few words in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -152,7 +155,7 @@ class AdvancedPanel(QFrame):
             self.tr("{:.2f} bits a weight").format(plan.bits_per_weight),
         ]
         extra = plan.nbytes - choice.nbytes
-        if extra:
+        if abs(extra) > plan.nbytes // _NOTABLE:
             text = self.tr("{} more than usual") if extra > 0 else self.tr("{} less than usual")
             parts.append(text.format(words.size(abs(extra))))
         if plan.files > 1:

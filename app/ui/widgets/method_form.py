@@ -105,8 +105,8 @@ class MethodForm(QWidget):
         return replace(recipe, method=self._own, options=chosen, importance=importance)
 
     def show_model_to(self, job: Job) -> Job:
-        """The job with what the method is shown; unchanged where it needs nothing."""
-        if self.is_usual or not self.is_calibrated:
+        """The job with what the model is shown; unchanged where that changes nothing."""
+        if not self._is_shown_text:
             return job
         shown = self.calibration
         return replace(
@@ -135,6 +135,12 @@ class MethodForm(QWidget):
         """Whether every format has its own method."""
         return not any(self._own in choice.methods for choice in self._choices)
 
+    @property
+    def _is_shown_text(self) -> bool:
+        """Whether the model is seen at work for one of the formats."""
+        by_method = self.is_calibrated and not self.is_usual
+        return by_method or any(choice.is_shown_text for choice in self._choices)
+
     # Showing
 
     def _fill(self) -> None:
@@ -160,7 +166,7 @@ class MethodForm(QWidget):
         usual = self.is_usual
         self._head.mark(set() if usual else {"method"})
         self.options.setVisible(not usual and bool(self.options.editors))
-        self.calibration.setVisible(not usual and self.is_calibrated)
+        self.calibration.setVisible(self._is_shown_text)
         self.reset.setVisible(not usual and bool(self.options.chosen))
         self.sentence.setText(self._text())
         self.method.setAccessibleDescription(self.sentence.text())
