@@ -15,11 +15,12 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
 from checkpoints import write_llama
 
 from app.core.job import Job, Output
-from app.core.recipe import Recipe
+from app.formats import find_preset
 from app.worker.convert import convert
 from app.worker.work import available_threads
 
@@ -54,7 +55,7 @@ class Run:
 
 
 def run(model: Path, results: Path, *formats: str) -> Run:
-    """Make the formats in one job."""
+    """Make the formats in one job; "w4a16-g128/gptq" names a method, too."""
     os.sync()  # what an earlier one has written is not this one's business
     start, cpu_start = time.perf_counter(), _cpu_seconds()
     command = [sys.executable, __file__, "--work", str(model), str(results), *formats]
@@ -68,19 +69,26 @@ def run(model: Path, results: Path, *formats: str) -> Run:
         raise SystemExit(process.returncode)
     seconds, cpu_seconds = time.perf_counter() - start, _cpu_seconds() - cpu_start
     found = Run(formats, seconds, cpu_seconds, peak, peak_own)
-    print(f"{'+'.join(formats):22} {found.seconds:6.1f} s  {peak / 1e6:,.0f} MB", flush=True)
+    memory = f"{peak / 1e6:,.0f} MB, {peak_own / 1e6:,.0f} MB its own"
+    print(f"{'+'.join(formats):22} {found.seconds:6.1f} s  {memory}", flush=True)
     return found
 
 
 def work(model: Path, results: Path, formats: list[str]) -> None:
     """In the process of its own: the whole job but its measuring."""
-    outputs = tuple(Output(str(results / f"{name}.gguf"), Recipe(name)) for name in formats)
+    outputs = tuple(_output(results, *name.partition("/")[::2]) for name in formats)
     job = Job("large", str(model), outputs, evaluate=False, overwrite=True)
     with tempfile.TemporaryDirectory(dir=results) as reports:
         for _ in convert(job, Path(reports)):
             pass
-    for output in outputs:
-        Path(output.target).unlink()
+    for target in (Path(output.target) for output in outputs):
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+
+def _output(results: Path, name: str, method: str) -> Output:
+    form, preset = find_preset(name)
+    recipe = replace(preset.recipe(), method=method) if method else preset.recipe()
+    return Output(str(results / f"{name}-{method}{form.extension}"), recipe)
 
 
 def _cpu_seconds() -> float:
