@@ -82,8 +82,8 @@ class Smoother:
 
     def smooth(
         self, index: int, before: Tensor, found: Collected, encodings: Mapping[str, Encoding]
-    ) -> None:
-        """Fold what there is to gain in a layer.
+    ) -> Iterator[str]:
+        """Fold what there is to gain in a layer; the matrices that are dealt with, by groups.
 
         Args:
             index: The layer.
@@ -94,6 +94,7 @@ class Smoother:
         behind = self.passing.outcome(index, self.source, before)
         shown = _Shown(before, behind, _seen_by_all(found))
         for group in self._groups(found, encodings):
+            yield group.names[0]
             if not self._fold(index, group, shown):
                 kind = _kind(group.names[0])
                 self.left[kind] = self.left.get(kind, 0) + 1

@@ -22,6 +22,8 @@ from app.methods.options import option
 if TYPE_CHECKING:
     from torch import Tensor
 
+_JUDGED = 512
+"""Rows of a matrix that candidates are tried on."""
 _LEAST = 1e-4
 """Means below it count as this much, relative to the mean of all columns."""
 
@@ -62,12 +64,12 @@ class Awq(Smoothing):
         encoding: Encoding,
         statistics: Statistics,
     ) -> float:
-        """The squared error of the outputs of the samples, over all matrices."""
+        """The squared error of some of the outputs of the samples, over all matrices."""
         samples, importance = statistics.samples, statistics.importance
         assert samples is not None
         scaled = None if importance is None else importance / factors.square()
         loss = 0.0
-        for weight in weights:
+        for weight in map(_some_rows, weights):
             stored = encoding.encode(weight * factors, scaled)
             error = encoding.decode(stored, tuple(weight.shape)) / factors - weight
             loss += float((samples @ error.mT).square().sum())
@@ -83,6 +85,11 @@ class Awq(Smoothing):
                 yield _centred(inputs**power)
             if self.of_weights:
                 yield _centred(inputs**power / sizes ** (1 - power))
+
+
+def _some_rows(weight: Tensor) -> Tensor:
+    """Enough rows to judge factors by."""
+    return weight[:: max(1, len(weight) // _JUDGED)][:_JUDGED].contiguous()
 
 
 def _size(weight: Tensor) -> Tensor:

@@ -109,7 +109,8 @@ class LayerFiller:
             seen = self._pass.layer(index, stay=self._sees_quantized)
             found = yield from self._shown(seen, item)
             if self._smoother and index not in self._smoother.folded.layers:
-                self._smoother.smooth(index, some, found, self._encodings(work))
+                for name in self._smoother.smooth(index, some, found, self._encodings(work)):
+                    yield self._course.after(0, name)
                 self._kept.keep_folds()
         elif not self._sees_quantized:
             yield from self._shown(self._pass.advance(index), item)

@@ -63,7 +63,7 @@ def smoothed(folder, windows):
         before = passing.hidden.clone()
         _, found = drain(passing.layer(index))
         matrices = [name for name in found.names() if "router" not in name]
-        smoother.smooth(index, before, found, dict.fromkeys(matrices, encoding))
+        list(smoother.smooth(index, before, found, dict.fromkeys(matrices, encoding)))
     return folded, smoother
 
 
