@@ -14,6 +14,7 @@ from app.encodings import ENCODINGS
 from app.formats.base import Conversion
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
 from app.formats.slices import SLICE_WEIGHTS, cut
+from app.methods.base import Statistics
 from app.worker.encoder import Encoder, Manner
 from app.worker.importance import Importance
 from app.worker.pipeline import Filling, Pipeline
@@ -203,6 +204,24 @@ def test_that_a_device_too_small_for_one_row_leaves_it_to_the_processor(monkeypa
 
     manner = Manner(OnlyProcessor(0), ENCODINGS["Q8_0"])
     assert bytes(Encoder("meta").encode(weight, manner)) == real
+
+
+def test_that_a_device_too_small_for_what_is_known_leaves_all_of_it_to_the_processor(monkeypatch):
+    weight, moment = torch.randn(8, 64), torch.eye(64)
+    known = Statistics(second_moment=moment)
+
+    def full(self, device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Statistics, "on", full)
+    encoder = Encoder("cuda:7")
+    lent = encoder.lend(known)
+    assert lent is known
+    assert len(encoder.notes()) == 1
+    gptq = Treatment.of("gptq").main
+    stored = gptq.quantize(weight, ENCODINGS["Q8_0"], known)["blocks"]
+    manner = Manner(gptq, ENCODINGS["Q8_0"], lent)
+    assert bytes(encoder.encode(weight, manner)) == stored.numpy().tobytes()
 
 
 def test_that_several_results_read_each_row_once(conversion, tmp_path):
