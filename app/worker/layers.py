@@ -12,7 +12,7 @@ states behind a layer. The rest is computed again, with the same bytes as outcom
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -148,11 +148,9 @@ class LayerFiller:
         """Write the tensors of `work` with what is known of their inputs."""
         with _one_thread_each():
             for group in self._groups(work, found):
-                for event in self._pipeline.fill(self._with_known(group)):
-                    if isinstance(event, Progress):
+                with closing(self._pipeline.fill(self._with_known(group))) as events:
+                    for event in events:
                         yield self._course.filled(event)
-                    else:
-                        yield event
 
     def _groups(self, work: Sequence[Reading], found: Collected) -> Iterator[_Group]:
         """What has the same inputs, together."""
@@ -279,8 +277,10 @@ class _Course:
         self._read += tokens
         return Progress("calibrate", self._read, self._total, item, self._overall())
 
-    def filled(self, event: Progress) -> Progress:
+    def filled(self, event: Progress | TensorDone | Note) -> Progress | TensorDone | Note:
         """More has been written, of which `event` tells."""
+        if not isinstance(event, Progress):
+            return event
         self._filled = event.overall
         return replace(event, overall=self._overall())
 

@@ -290,6 +290,22 @@ def test_that_giving_up_leaves_nothing(model, folder, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_that_a_gguf_file_is_a_source_too(model, folder, tmp_path, told):
+    """What the first layer computes is the same in both conventions."""
+    (tmp_path / "first").mkdir()
+    list(convert(job_of(model, tmp_path / "first", Recipe("F16")), folder))
+    (folder / "written-0.json").unlink()
+    list(convert(job_of(tmp_path / "first" / "0.gguf", tmp_path, GPTQ, threads=1), folder))
+    of_file = told.copy()
+    told.clear()
+    (tmp_path / "second").mkdir()
+    place = tmp_path / "second"
+    list(convert(job_of(model, place, GPTQ, threads=1), place))
+    assert [rows for _, rows in of_file] == [rows for _, rows in told]
+    for (one, _), (other, _) in list(zip(of_file, told, strict=True))[:3]:
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.002 * float(other.max()))
+
+
 def test_that_tensors_that_the_method_cannot_fill_are_told_and_rounded_with_importances(
     model, folder, tmp_path
 ):
