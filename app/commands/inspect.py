@@ -12,6 +12,7 @@ Where such a model cannot be read at all, "model" is null and "choices" empty;
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from app.commands.terminal import table
 from app.core import words
 from app.core.hub import is_hub_id
 from app.core.model import FormatChoice, Inspection, ModelFacts
+from app.core.runtime import Runtime
 
 
 class Inspect(Command):
@@ -68,7 +70,7 @@ def _on_hub(name: str, file: str) -> Answer:
 
 
 def _text(found: Inspection) -> str:
-    return f"{_headline(found.model)}\n\n{table(('format', 'size', 'bits', ''), _rows(found))}"
+    return f"{_headline(found.model)}\n\n{table(('format', 'size', 'bits', ''), [*_rows(found)])}"
 
 
 def _headline(model: ModelFacts) -> str:
@@ -83,12 +85,17 @@ def _headline(model: ModelFacts) -> str:
     return f"{model.name}: {' · '.join(fact for fact in facts if fact)}"
 
 
-def _rows(found: Inspection) -> list[tuple[str, str, str, str]]:
-    return [_row(choice) for choice in found.choices]
+def _rows(found: Inspection) -> Iterator[tuple[str, str, str, str]]:
+    """Every format once, under the first of the programs that load it."""
+    for runtime in Runtime:
+        choices = [row for row in found.choices if row.runtimes[:1] == (runtime,)]
+        if choices:
+            yield f"For {runtime.label}", "", "", ""
+            yield from map(_row, choices)
 
 
 def _row(choice: FormatChoice) -> tuple[str, str, str, str]:
-    name = choice.preset + (" *" if choice.recommended else "")
+    name = "  " + choice.preset + (" *" if choice.recommended else "")
     if choice.problem:
         return name, "-", "-", choice.problem.title
     note = choice.quality
