@@ -12,9 +12,10 @@ from tiny_models import copy_tokenizer, random_model
 from transformers import AutoModelForCausalLM
 
 from app.calibration.checkpoint import LayerCheckpoint
-from app.core.errors import Unsupported
+from app.core.errors import NotEnoughSpace, Unsupported
 from app.core.events import Note, Progress, TensorDone
 from app.core.job import Job, Output
+from app.core.machine import Space
 from app.core.recipe import Recipe
 from app.core.report import load_report
 from app.encodings import ENCODINGS
@@ -343,6 +344,15 @@ def test_that_too_short_a_text_is_told_with_the_width_of_the_layers(model, folde
     assert any("128 tokens" in note and "160 columns" in note for note in notes)
     enough = convert(job_of(model, tmp_path, GPTQ, overwrite=True), folder)
     assert not any("columns" in event.text for event in enough if isinstance(event, Note))
+
+
+def test_that_a_text_too_long_for_the_memory_is_refused(model, folder, tmp_path, monkeypatch):
+    few = Space("Memory", 10**9, 3 * LENGTH * 128 * 4)  # bytes of three windows
+    monkeypatch.setattr("app.worker.shown.memory", lambda: few)
+    with pytest.raises(NotEnoughSpace, match=r"takes .* of memory") as refused:
+        list(convert(job_of(model, tmp_path, GPTQ), folder))
+    assert f"{SAMPLES} pieces" in refused.value.hint
+    list(convert(job_of(model, tmp_path, GPTQ, samples=3), folder))
 
 
 def test_that_experts_that_met_few_tokens_are_rounded_and_counted(folder, tmp_path, told):
