@@ -105,7 +105,7 @@ class FolderConversion(Conversion):
             ranges = tuple(dict.fromkeys(one.target.sources[0] for one in done))
         files, tensors = lay_out(entries, scheme.made_for, recipe.split_bytes)
         added = scheme.config(_modules(choices, dtype))
-        config = {**with_dtype(self._checkpoint.config, dtype), **added}
+        config = {**scheme.known(with_dtype(self._checkpoint.config, dtype)), **added}
         small = {CONFIG: json_bytes(config), **self._copied, **scheme.files(added)}
         plan = Plan(recipe.preset, tuple(tensors), tuple(files))
         small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))

@@ -80,6 +80,10 @@ class Scheme(ABC):
     def config(self, modules: Modules) -> dict[str, Any]:
         """Fields that config.json gets."""
 
+    def known(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The source's config, so that what loads the folder understands it."""
+        return dict(config)
+
     @property
     def input_scale(self) -> str:
         """Name of the scale of inputs that a quantized weight has beside it; "": it has none."""

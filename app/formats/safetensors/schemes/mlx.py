@@ -6,13 +6,14 @@ has scales for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from typing_extensions import override
 
 from app.formats.base import Preset
+from app.formats.safetensors.older_fields import with_older_fields
 from app.formats.safetensors.scheme import MAC, Modules, Scheme, scaled
 from app.formats.safetensors.targets import Role
 from app.formats.size_classes import size_class
@@ -67,6 +68,10 @@ class Mlx(Scheme):
     @override
     def knows_experts(self, model_type: str) -> bool:
         return model_type in _STACKED
+
+    @override
+    def known(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return with_older_fields(config)
 
     @override
     def config(self, modules: Modules) -> dict[str, Any]:
