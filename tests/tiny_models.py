@@ -64,6 +64,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "smollm 3": {"model_type": "smollm3"},
 }
 
+#: A mixture for `empty_model`.
+MIXTURE: dict[str, Any] = {
+    "model_type": "qwen3_moe",
+    "head_dim": 64,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 128,
+    "decoder_sparse_step": 1,
+    "mlp_only_layers": [],
+}
+
 SIZES: dict[str, Any] = {
     "vocab_size": 4096,
     "hidden_size": 256,
@@ -126,6 +137,26 @@ def empty_model(folder: Path, **config: Any) -> None:
         file.truncate(8 + len(data) + end)
     (folder / "config.json").write_text(json.dumps(settings))
     copy_tokenizer(folder)
+
+
+def stacked_mixture(folder: Path) -> Path:
+    """A mixture of one layer with random weights, whose experts lie in stacks."""
+    from safetensors.torch import load_file, save_file
+
+    folder.mkdir()
+    empty_model(folder, **{**MIXTURE, "num_hidden_layers": 1})
+    path = folder / "model.safetensors"
+    torch.manual_seed(4)
+    weights = {name: torch.randn(one.shape) for name, one in load_file(path).items()}
+    stem = "model.layers.0.mlp.experts."
+
+    def stack(kind: str) -> torch.Tensor:
+        return torch.stack([weights.pop(f"{stem}{one}.{kind}_proj.weight") for one in range(4)])
+
+    weights[f"{stem}gate_up_proj"] = torch.cat((stack("gate"), stack("up")), 1)
+    weights[f"{stem}down_proj"] = stack("down")
+    save_file({name: one.bfloat16() for name, one in weights.items()}, path)
+    return folder
 
 
 def empty_gguf(source: Path, target: Path) -> None:

@@ -25,6 +25,8 @@ class PlannedTensor:
     """The encoding of the recipe, where its block does not divide this tensor's rows; else ""."""
     file: int = 0
     """Which of the plan's files it is in."""
+    apart: tuple[int, ...] = ()
+    """First byte of each of its parts, where they do not follow each other."""
 
     @property
     def weights(self) -> int:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from app.core.plan import Plan, PlannedTensor
 from app.encodings import find_encoding
 from app.encodings.base import Block
-from app.encodings.folder import FolderEncoding
+from app.encodings.folder import FolderEncoding, in_file_order
 from app.formats.base import Conversion
 
 SLICE_WEIGHTS = 1 << 21
@@ -33,6 +33,13 @@ class Slice:
     offset: int
     nbytes: int
     weights: int
+    apart: tuple[tuple[int, int], ...] = ()
+    """Place and length of each piece of its bytes, where they do not follow each other."""
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Where its bytes belong, one piece after the other: first byte and length."""
+        return self.apart or ((self.offset, self.nbytes),)
 
 
 def cut(
@@ -41,7 +48,7 @@ def cut(
     """The slices of a plan in the order of its tensors. They depend on the plan alone.
 
     No slice has rows of two matrices of a stack: each may have importances of its own. A weight of
-    several parts is one slice, as its parts lie one after the other in the file.
+    several parts is one slice.
 
     Args:
         plan: The result.
@@ -60,9 +67,17 @@ def cut(
         elif to_read:
             slices += _cut(tensor, conversion, weights, 0)
         else:
-            rows = tensor.weights // (tensor.shape[-1] if tensor.shape else 1)
-            slices.append(Slice(tensor, 0, rows, tensor.offset, tensor.nbytes, tensor.weights))
+            slices.append(_whole(tensor, encoding))
     return slices
+
+
+def _whole(tensor: PlannedTensor, encoding: FolderEncoding) -> Slice:
+    rows = tensor.weights // (tensor.shape[-1] if tensor.shape else 1)
+    apart: tuple[tuple[int, int], ...] = ()
+    if tensor.apart:
+        parts = in_file_order(encoding.layout(tensor.shape))
+        apart = tuple(zip(tensor.apart, (part.nbytes for part in parts), strict=True))
+    return Slice(tensor, 0, rows, tensor.offset, tensor.nbytes, tensor.weights, apart)
 
 
 def _cut(

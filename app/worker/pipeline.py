@@ -54,11 +54,15 @@ class Filling:
 
     def has(self, piece: Slice) -> bool:
         """Whether an earlier run has written a slice."""
-        return self.files[piece.tensor.file].has(piece.offset, piece.nbytes)
+        file = self.files[piece.tensor.file]
+        return all(file.has(offset, nbytes) for offset, nbytes in piece.places)
 
     def write(self, piece: Slice, content: memoryview) -> None:
-        """Put the bytes of a slice in their place."""
-        self.files[piece.tensor.file].write(piece.offset, content)
+        """Put the bytes of a slice in their places."""
+        end = 0
+        for offset, nbytes in piece.places:
+            start, end = end, end + nbytes
+            self.files[piece.tensor.file].write(offset, content[start:end])
 
     def manner(self, piece: Slice) -> Manner:
         """How a slice is quantized."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from tiny_models import MIXTURE, empty_model, stacked_mixture
 
 from app.core.errors import Unsupported
 from app.core.places import sample_model
@@ -17,19 +17,9 @@ from app.formats import FORMATS
 from app.formats.safetensors.schemes import SCHEMES
 from app.models import open_model
 from app.models.safetensors_folder import SafetensorsFolder
-from tests.tiny_models import empty_model
 
 FOLDERS = FORMATS["safetensors"]
 GENERAL = [name for name, scheme in SCHEMES.items() if not scheme.families]
-MIXTURE = {
-    "model_type": "qwen3_moe",
-    "head_dim": 64,
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 128,
-    "decoder_sparse_step": 1,
-    "mlp_only_layers": [],
-}
 GPT_OSS = {
     "model_type": "gpt_oss",
     "head_dim": 64,
@@ -218,6 +208,19 @@ def test_that_experts_of_gpt_oss_go_into_its_own_format_only(models: dict[str, P
     assert any("experts" in note and "stay in BF16" in note for note in other.notes)
 
 
+def test_that_experts_lie_in_stacks_for_mlx(models: dict[str, Path], tmp_path: Path) -> None:
+    plan = plan_of(models["mixture"], "mlx-4bit")
+    opened = SafetensorsFolder(written(plan, tmp_path / "out"))
+    stem = "model.layers.2.mlp.switch_mlp.down_proj"
+    assert opened.tensors[f"{stem}.weight"].shape == (4, 256, 128 // 8)
+    assert opened.tensors[f"{stem}.scales"].shape == (4, 256, 128 // 64)
+    expert = "model.layers.2.mlp.experts.3.down_proj.weight"
+    tensor = next(one for one in plan.tensors if one.name == expert)
+    _, offset = opened._places[f"{stem}.weight"]
+    assert tensor.apart[0] == tensor.offset == offset + 3 * 256 * 128 // 2
+    assert FOLDERS.open(tmp_path / "out").tensors[expert].shape == (256, 128)
+
+
 def opened_names(plan: Plan) -> set[str]:
     header = plan.files[0].header
     return set(json.loads(header[8:])) - {"__metadata__"}
@@ -226,10 +229,9 @@ def opened_names(plan: Plan) -> set[str]:
 def test_that_programs_that_know_no_quantized_experts_get_plain_ones(
     models: dict[str, Path],
 ) -> None:
-    for preset in ("bnb-nf4", "mlx-4bit"):  # mlx-lm stacks those of Qwen3 without their scales
-        plan = plan_of(models["mixture"], preset)
-        assert {one.encoding for one in plan.tensors if ".experts." in one.name} == {"BF16"}
-        assert any("experts" in note for note in plan.notes)
+    plan = plan_of(models["mixture"], "bnb-nf4")
+    assert {one.encoding for one in plan.tensors if ".experts." in one.name} == {"BF16"}
+    assert any("experts" in note for note in plan.notes)
     notes = plan_of(models["mixture"], "w4a16-g32").notes
     assert notes == ("With quantized experts it runs in vLLM, SGLang only.",)
 
@@ -237,9 +239,7 @@ def test_that_programs_that_know_no_quantized_experts_get_plain_ones(
 def test_that_joined_experts_are_taken_apart_under_the_names_that_servers_read(
     tmp_path: Path,
 ) -> None:
-    source = tmp_path / "stacked"
-    source.mkdir()
-    stacked_mixture(source)
+    source = stacked_mixture(tmp_path / "stacked")
     plan = plan_of(source, "w4a16-g32")
     experts = {one.name: one.shape for one in plan.tensors if ".experts." in one.name}
     layer = "model.layers.0.mlp.experts."
@@ -255,23 +255,6 @@ def test_that_joined_experts_are_taken_apart_under_the_names_that_servers_read(
         assert conversion.rows(tensor, 32, 64).equal(part[32:64])
     stacks = plan_of(source, "bf16-folder")
     assert f"{layer}gate_up_proj" in {one.name for one in stacks.tensors}
-
-
-def stacked_mixture(folder: Path) -> None:
-    """A mixture of one layer whose experts lie in stacks."""
-    from safetensors.torch import load_file, save_file
-
-    empty_model(folder, **{**MIXTURE, "num_hidden_layers": 1})
-    path = folder / "model.safetensors"
-    weights = {name: torch.randn_like(one.float()) for name, one in load_file(path).items()}
-    stem = "model.layers.0.mlp.experts."
-
-    def stack(kind: str) -> torch.Tensor:
-        return torch.stack([weights.pop(f"{stem}{one}.{kind}_proj.weight") for one in range(4)])
-
-    weights[f"{stem}gate_up_proj"] = torch.cat((stack("gate"), stack("up")), 1)
-    weights[f"{stem}down_proj"] = stack("down")
-    save_file({name: one.bfloat16() for name, one in weights.items()}, path)
 
 
 # What libraries make of the settings ------------------------------------------------------------

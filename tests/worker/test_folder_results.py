@@ -11,6 +11,7 @@ import pytest
 import torch
 from checkpoints import write_llama
 from safetensors.torch import load_file, save_file
+from tiny_models import stacked_mixture
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.events import Finished, ResultDone, TensorDone, decode
@@ -19,6 +20,7 @@ from app.core.places import jobs_folder
 from app.core.recipe import Recipe
 from app.core.report import load_report
 from app.core.store import JobStore
+from app.encodings import FOLDER_ENCODINGS
 from app.evaluation.tensor_error import measure_tensors
 from app.formats import FORMATS
 from app.formats.safetensors.schemes import SCHEMES
@@ -128,6 +130,19 @@ def test_that_q_k_v_and_gate_up_share_the_scale_of_all_of_them(several, source):
         largest = max(weights[f"{layer}{name}.weight"].abs().max() for name in names)
         for name in names:
             assert stored[f"{layer}{name}.weight_global_scale"] == 448 * 6 / largest.float()
+
+
+def test_that_each_expert_of_a_stack_is_stored_in_its_place(make_job, folder, tmp_path):
+    source = stacked_mixture(tmp_path / "mixture")
+    job = make_job("mlx-4bit", source=str(source), target=tmp_path / "out" / "m")
+    list(convert(job, folder))
+    stored = load_file(Path(job.target) / "model.safetensors")
+    weights = load_file(source / "model.safetensors")
+    up = weights["model.layers.0.mlp.experts.gate_up_proj"].float()[:, 128:]
+    for number in range(4):
+        for part, expected in FOLDER_ENCODINGS["mlx-4bit-g64"].encode(up[number]).items():
+            found = stored[f"model.layers.0.mlp.switch_mlp.up_proj.{part}"][number]
+            assert found.view(torch.uint8).equal(expected.view(torch.uint8))
 
 
 def test_that_nothing_has_the_final_name_before_the_end(job, folder):

@@ -261,7 +261,7 @@ def _quantized(target: Target, encoding: Encoding, scheme: Scheme) -> Entry | No
     if not scheme.fits(target.shape):
         return None
     try:
-        return Entry.of(_planned(target), encoding)
+        return Entry.of(_planned(target), encoding, scheme.stack(target))
     except ValueError:
         return None
 

@@ -7,9 +7,10 @@ Hugging Face's convention, model-00001-of-00003.safetensors, with an index that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 
 from app.core.plan import PlannedFile, PlannedTensor
 from app.encodings.base import DTYPE_BYTES, Block, Encoding, Part
@@ -28,9 +29,11 @@ class Entry:
     tensor: PlannedTensor
     parts: tuple[Part, ...]
     """In their order, by their full names."""
+    stack: str = ""
+    """The name of the weight that it is one matrix of in the file; "": it is one by itself."""
 
     @classmethod
-    def of(cls, tensor: PlannedTensor, encoding: Encoding) -> Entry:
+    def of(cls, tensor: PlannedTensor, encoding: Encoding, stack: str = "") -> Entry:
         """What `encoding` makes of a tensor.
 
         Raises:
@@ -38,12 +41,51 @@ class Entry:
         """
         found = _stored(tensor.shape, encoding)
         planned = replace(tensor, encoding=found.encoding, nbytes=found.nbytes)
-        return cls(planned, found.named(tensor.name, encoding))
+        return cls(planned, found.named(stack or tensor.name, encoding), stack)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Tensors that lie together: one, or the matrices of a stack, part by part."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What the file lists."""
+        parts, count = self.entries[0].parts, len(self.entries)
+        if not self.entries[0].stack:
+            return parts
+        return tuple(Part(part.name, (count, *part.shape), part.dtype) for part in parts)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(entry.tensor.nbytes for entry in self.entries)
 
     @property
     def alignment(self) -> int:
         """Bytes of its widest number."""
-        return max(DTYPE_BYTES[part.dtype] for part in self.parts)
+        return max(DTYPE_BYTES[part.dtype] for part in self.entries[0].parts)
+
+    def placed(self, start: int, file: int) -> Iterator[PlannedTensor]:
+        """Its tensors, where the first byte of all is at `start`."""
+        if not self.entries[0].stack:
+            yield replace(self.entries[0].tensor, offset=start, file=file)
+            return
+        sizes = [part.nbytes for part in self.entries[0].parts]
+        begins = list(accumulate((len(self.entries) * size for size in sizes), initial=start))
+        for number, entry in enumerate(self.entries):
+            pairs = zip(begins, sizes, strict=False)
+            apart = tuple(begin + number * size for begin, size in pairs)
+            yield replace(entry.tensor, offset=apart[0], file=file, apart=apart)
+
+
+def _units(entries: Sequence[Entry]) -> list[_Unit]:
+    """Each tensor, and each stack in the place of its first matrix."""
+    stacks: dict[str, list[Entry]] = {}
+    for entry in entries:
+        stacks.setdefault(entry.stack or entry.tensor.name, []).append(entry)
+    return [_Unit(tuple(together)) for together in stacks.values()]
 
 
 def stored_parts(name: str, shape: tuple[int, ...], encoding: Encoding) -> tuple[Part, ...]:
@@ -95,7 +137,7 @@ def lay_out(
         made_for: What the header says in "format".
         limit: Bytes that a file may have; one that holds a larger tensor holds nothing else.
     """
-    shards = _shards(entries, limit or SHARD_BYTES)
+    shards = _shards(_units(entries), limit or SHARD_BYTES)
     files: list[PlannedFile] = []
     tensors: list[PlannedTensor] = []
     places: dict[str, str] = {}
@@ -104,13 +146,13 @@ def lay_out(
         if len(shards) > 1:
             name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
         # The widest numbers first: then all of them are aligned.
-        shard.sort(key=lambda entry: -entry.alignment)
+        shard.sort(key=lambda unit: -unit.alignment)
         header = _header(shard, made_for)
         end = len(header)
-        for entry in shard:
-            tensors.append(replace(entry.tensor, offset=end, file=number))
-            end += entry.tensor.nbytes
-            for part in entry.parts:
+        for unit in shard:
+            tensors += unit.placed(end, number)
+            end += unit.nbytes
+            for part in unit.entries[0].parts:
                 places[part.name] = name
         files.append(PlannedFile(header, end, name=name))
     if len(shards) > 1:
@@ -118,24 +160,25 @@ def lay_out(
     return files, tensors
 
 
-def _shards(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:
+def _shards(units: Sequence[_Unit], limit: int) -> list[list[_Unit]]:
     """Fill one file after the other; none is empty."""
-    shards: list[list[Entry]] = [[]]
+    shards: list[list[_Unit]] = [[]]
     taken = 0
-    for entry in entries:
-        if shards[-1] and taken + entry.tensor.nbytes > limit:
+    for unit in units:
+        nbytes = unit.nbytes
+        if shards[-1] and taken + nbytes > limit:
             shards.append([])
             taken = 0
-        shards[-1].append(entry)
-        taken += entry.tensor.nbytes
+        shards[-1].append(unit)
+        taken += nbytes
     return shards
 
 
-def _header(entries: Sequence[Entry], made_for: str) -> bytes:
+def _header(units: Sequence[_Unit], made_for: str) -> bytes:
     fields: dict[str, object] = {"__metadata__": {"format": made_for}}
     end = 0
-    for entry in entries:
-        for part in entry.parts:
+    for unit in units:
+        for part in unit.parts:
             start, end = end, end + part.nbytes
             fields[part.name] = {
                 "dtype": part.dtype,

@@ -84,6 +84,10 @@ class Scheme(ABC):
         """The source's config, so that what loads the folder understands it."""
         return dict(config)
 
+    def stack(self, target: Target) -> str:  # noqa: ARG002 - most store each by itself
+        """The weight that an expert's matrix is stored in, with those of all experts; or ""."""
+        return ""
+
     @property
     def input_scale(self) -> str:
         """Name of the scale of inputs that a quantized weight has beside it; "": it has none."""

@@ -46,8 +46,18 @@ class Unfinished(Checkpoint):
         """Rows of a weight, float32; the whole weight is decoded for them. See the base class."""
         tensor = self._planned[name]
         source = SourceFile.look(self.files[tensor.file])
-        found = _decoded(source.bytes_at(tensor.offset, tensor.nbytes), tensor)
+        found = _decoded(_bytes(source, tensor), tensor)
         return found.reshape(-1, tensor.shape[-1] if tensor.shape else 1)[start:stop]
+
+
+def _bytes(source: SourceFile, tensor: PlannedTensor) -> Tensor:
+    import torch
+
+    if not tensor.apart:
+        return source.bytes_at(tensor.offset, tensor.nbytes)
+    parts = in_file_order(find_encoding(tensor.encoding).layout(tensor.shape))
+    pairs = zip(tensor.apart, parts, strict=True)
+    return torch.cat([source.bytes_at(offset, part.nbytes) for offset, part in pairs])
 
 
 def _decoded(data: Tensor, tensor: PlannedTensor) -> Tensor:

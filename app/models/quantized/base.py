@@ -27,6 +27,11 @@ class QuantizedWeight(ABC):
     parts: tuple[str, ...]
     """Names of the stored tensors that nothing else is made of."""
 
+    @property
+    def sharing(self) -> int:
+        """How many weights of the same size its parts hold."""
+        return 1
+
     @abstractmethod
     def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
         """Rows of the plain weight, (stop - start, in), float32; see `Checkpoint.rows`.

@@ -165,14 +165,17 @@ def _plain_tensors(
     Raises:
         BadModelFile: A weight is there twice, or in numbers that nothing explains.
     """
-    owners = {name: plain for plain, weight in weights.items() for name in weight.parts}
+    owners: dict[str, list[str]] = {}
+    for plain_name, weight in weights.items():
+        for name in weight.parts:
+            owners.setdefault(name, []).append(plain_name)
     found: dict[str, TensorInfo] = {}
     for name, info in stored.tensors.items():
-        owner = owners.get(name)
-        if owner is not None:
-            weight = weights[owner]
-            nbytes = sum(stored.tensors[one].nbytes for one in weight.parts)
-            found.setdefault(owner, TensorInfo(owner, weight.shape, "F32", nbytes))
+        if name in owners:
+            for owner in owners[name]:
+                weight = weights[owner]
+                nbytes = sum(stored.tensors[one].nbytes for one in weight.parts) // weight.sharing
+                found.setdefault(owner, TensorInfo(owner, weight.shape, "F32", nbytes))
         elif name in weights:
             raise damaged(name, "is there twice, plain and quantized")
         elif not _OF_ACTIVATIONS.search(name):

@@ -1,7 +1,7 @@
 """What mlx-lm loads on Macs: integers with a scale and a bias for each group.
 
 mlx-lm quantizes the embedding and the output layer as well; a module is quantized where its file
-has scales for it.
+has scales for it. The experts of a layer lie in one tensor.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from typing_extensions import override
 from app.formats.base import Preset
 from app.formats.safetensors.older_fields import with_older_fields
 from app.formats.safetensors.scheme import MAC, Modules, Scheme, scaled
-from app.formats.safetensors.targets import Role
+from app.formats.safetensors.targets import Role, Target
 from app.formats.size_classes import size_class
+from app.models.quantized.methods.mlx import stacked_name
 
 _QUALITY = {
     2: "unusable for most models", 3: "visible loss", 4: "small loss", 5: "very small loss",
     6: "practically the original", 8: "practically the original",
 }  # fmt: skip
-#: mlx-lm stacks experts as it loads them. For these it stacks scales and biases, too.
-_STACKED = {
-    "deepseek_v2", "deepseek_v3", "deepseek_v32", "glm4_moe", "glm4_moe_lite", "hunyuan",
-    "kimi_k2", "mixtral", "olmoe", "phimoe", "qwen2_moe",
+#: Kinds of models whose experts mlx-lm calls as `stacked_name` does.
+_KNOWN = {
+    "deepseek_v2", "deepseek_v3", "deepseek_v32", "ernie4_5_moe", "glm4_moe", "glm4_moe_lite",
+    "hunyuan", "hunyuan_v1_moe", "kimi_k2", "mixtral", "olmoe", "phimoe", "qwen2_moe",
+    "qwen3_moe", "qwen3_next",
 }  # fmt: skip
 
 
@@ -67,7 +69,11 @@ class Mlx(Scheme):
 
     @override
     def knows_experts(self, model_type: str) -> bool:
-        return model_type in _STACKED
+        return model_type in _KNOWN
+
+    @override
+    def stack(self, target: Target) -> str:
+        return stacked_name(target.name)
 
     @override
     def known(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,12 +4,15 @@
     X.scales  F16 (..., out, groups)
     X.biases  F16 (..., out, groups)           "qbiases" in transformers
 
+The experts of a layer lie in one tensor, "...switch_mlp.gate_proj.weight" (experts, out, ...).
+
 A weight is code * scale + bias. In the mode "mxfp4", codes are 4-bit floats and scales U8
 exponents of two; there are no biases.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,6 +30,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _CODES = ".weight"
+_STACK = re.compile(r"(.*)\.switch_mlp\.(gate|up|down)_proj\.weight")
+_EXPERT = re.compile(r"(.*)\.experts\.\d+\.(\w+)\.weight")
+_MIXTRAL = {"gate_proj": "w1", "down_proj": "w2", "up_proj": "w3"}
+"""Mixtral's names of its experts' matrices."""
+_USUAL = {name: usual for usual, name in _MIXTRAL.items()}
+
+
+def stacked_name(expert: str) -> str:
+    """Where MLX keeps the weight of an expert: "...switch_mlp.gate_proj.weight"; "": nowhere."""
+    match = _EXPERT.fullmatch(expert)
+    if match is None:
+        return ""
+    return f"{match[1]}.switch_mlp.{_USUAL.get(match[2], match[2])}.weight"
+
+
 _FLOATS = ("F16", "BF16", "F32")
 
 
@@ -50,6 +68,34 @@ class AffineWeight(QuantizedWeight):
         return grouped.mul_(scale).add_(bias).flatten(1)
 
 
+@dataclass(frozen=True, slots=True)
+class _OneOfStack(QuantizedWeight):
+    """One matrix of a stack."""
+
+    stack: QuantizedWeight
+    number: int
+
+    @property
+    @override
+    def sharing(self) -> int:
+        return self.stack.shape[0]
+
+    @override
+    def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
+        first = self.number * self.shape[0]
+        return self.stack.rows(stored, first + start, first + stop)
+
+
+def _experts(
+    stack: QuantizedWeight, place: str, kind: str
+) -> Iterator[tuple[str, QuantizedWeight]]:
+    """Each expert's matrix by the name that it has in the plain model."""
+    name = _MIXTRAL[kind] if place.endswith("block_sparse_moe") else kind
+    for number in range(stack.shape[0]):
+        one = _OneOfStack(stack.shape[1:], stack.parts, stack, number)
+        yield f"{place}.experts.{number}.{name}.weight", one
+
+
 class Mlx(Method):
     """Codes with a scale and a bias for each group."""
 
@@ -66,7 +112,12 @@ class Mlx(Method):
                 stem = name.removesuffix(_CODES)
                 own = settings.get(stem)
                 chosen = {**settings, **own} if isinstance(own, Mapping) else settings
-                yield name, _weight(stored, info, stem, chosen)
+                weight = _weight(stored, info, stem, chosen)
+                stack = _STACK.fullmatch(name)
+                if stack is None or len(weight.shape) != 3:
+                    yield name, weight
+                else:
+                    yield from _experts(weight, stack[1], f"{stack[2]}_proj")
 
 
 def _weight(
