@@ -15,6 +15,7 @@ from app.calibration.moments import Gather
 from app.core.errors import Unsupported
 from app.core.events import Note, Progress
 from app.core.files import write_atomic
+from app.models.layerwise import Step
 from app.worker.shown import show, shown_facts
 from app.worker.work import Work
 
@@ -55,14 +56,8 @@ def _seen(work: Work) -> Generator[Progress | Note, None, Ranges]:
     result = next(result for result in work.results if result.plan.ranges)
     shown = yield from show(work.job, work.source, result.plan)
     gather = Gather(frozenset({"absmax"}))
-    steps = collect(shown.source, shown.windows, gather, shown.place)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            found: Collected = end.value
-            break
-        yield Progress("calibrate", step.done, step.total, step.item, step.done / step.total)
+    passing = collect(shown.source, shown.windows, gather, shown.place)
+    found = yield from _told(passing)
     stored = shown.source.description.stored
     return {
         stored.get(name, name): {
@@ -72,6 +67,16 @@ def _seen(work: Work) -> Generator[Progress | Note, None, Ranges]:
         }
         for name in found.names()
     }
+
+
+def _told(passing: Generator[Step, None, Collected]) -> Generator[Progress, None, Collected]:
+    while True:
+        try:
+            step = next(passing)
+        except StopIteration as end:
+            found: Collected = end.value
+            return found
+        yield Progress("calibrate", step.done, step.total, step.item, step.done / step.total)
 
 
 def _read(kept: Path, facts: str) -> Ranges | None:
