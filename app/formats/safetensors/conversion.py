@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import Recipe
 from app.core.words import size
 from app.encodings import find_encoding
-from app.encodings.as_stored import AsStored
 from app.encodings.base import DTYPE_BYTES, Encoding
 from app.encodings.dtypes import torch_dtype
 from app.encodings.fp8 import Float8
@@ -76,10 +75,12 @@ class FolderConversion(Conversion):
         except AppError as error:  # such a model can be copied all the same
             self._unknown = error
         self._targets = targets_of(self._checkpoint, self._description)
-        self._by_name: dict[str, Target] = {}
+        self._apart = self._targets
+        """With a matrix for each expert."""
+        if self._description is not None:
+            self._apart = taken_apart(self._targets, self._description)
+        self._by_name = {target.name: target for target in (*self._targets, *self._apart)}
         self._groups: dict[str, list[Target]] = {}
-        for target in (*self._targets, *self._apart):
-            self._by_name[target.name] = target
         for target in self._apart:
             if target.group:
                 self._groups.setdefault(target.group, []).append(target)
@@ -93,25 +94,24 @@ class FolderConversion(Conversion):
         self._check(recipe, scheme)
         dtype = scheme.floats(self._main)
         choices = self._choices(scheme, dtype)
-        bare = [one for one in choices if one.meant and not one.quantized]
-        done = [one for one in choices if one.quantized]
+        done = [one.target for one in choices if one.quantized]
         if scheme.roles and not done:
-            raise _nothing(scheme, bare)
+            raise _nothing(scheme, choices)
         entries = [one.entry for one in choices]
-        entries += [_zero(name) for one in done for name in scheme.beside(one.target)]
-        ranges: tuple[str, ...] = ()
-        if scheme.input_scale:
-            entries += [self._input_scale(scheme, one.target, dtype) for one in done]
-            ranges = tuple(dict.fromkeys(one.target.sources[0] for one in done))
+        entries += [entry for target in done for entry in self._beside(scheme, target, dtype)]
         files, tensors = lay_out(entries, scheme.made_for, recipe.split_bytes)
+        plan = Plan(recipe.preset, tuple(tensors), tuple(files))
         added = scheme.config(_modules(choices, dtype))
         config = {**scheme.known(with_dtype(self._checkpoint.config, dtype)), **added}
         small = {CONFIG: json_bytes(config), **self._copied, **scheme.files(added)}
-        plan = Plan(recipe.preset, tuple(tensors), tuple(files))
         small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
-        files += [small_file(name, content) for name, content in small.items()]
-        notes = (*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main))
-        return Plan(recipe.preset, tuple(tensors), tuple(files), notes, ranges)
+        sources = dict.fromkeys(target.sources[0] for target in done)
+        return replace(
+            plan,
+            files=(*files, *(small_file(name, content) for name, content in small.items())),
+            notes=(*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main)),
+            ranges=tuple(sources) if scheme.input_scale else (),
+        )
 
     @override
     def rows(self, tensor: PlannedTensor, start: int, stop: int) -> Tensor:
@@ -161,13 +161,6 @@ class FolderConversion(Conversion):
             return 0
         info = self._checkpoint.tensors[tensor.sources[0]]
         return round(info.nbytes * tensor.weights / max(1, info.weights))
-
-    @cached_property
-    def _apart(self) -> list[Target]:
-        """The targets with a matrix for each expert."""
-        if self._description is None:
-            return self._targets
-        return taken_apart(self._targets, self._description)
 
     @cached_property
     def _copied(self) -> dict[str, bytes]:
@@ -239,11 +232,14 @@ class FolderConversion(Conversion):
             choices.append(_Choice(target, kept, entry is not None, target.name in entries))
         return choices
 
-    def _input_scale(self, scheme: Scheme, target: Target, dtype: str) -> Entry:
-        name = scale_name(target.name, scheme.input_scale)
-        self._scaled[name] = target
-        found = find_encoding("F32" if scheme.input_scale == OF_GROUPS else dtype)
-        return Entry.of(PlannedTensor(name, (1,), found.name, 0, 0, ()), found)
+    def _beside(self, scheme: Scheme, target: Target, dtype: str) -> Iterator[Entry]:
+        """What a quantized weight has beside it that is not made of weights."""
+        for name in scheme.beside(target):
+            yield _computed(name, (), "U8")
+        if scheme.input_scale:
+            name = scale_name(target.name, scheme.input_scale)
+            self._scaled[name] = target
+            yield _computed(name, (1,), "F32" if scheme.input_scale == OF_GROUPS else dtype)
 
     def _kept(self, target: Target, dtype: str) -> Entry:
         info = self._checkpoint.tensors[target.sources[0]]
@@ -266,9 +262,8 @@ def _quantized(target: Target, encoding: Encoding, scheme: Scheme) -> Entry | No
         return None
 
 
-def _zero(name: str) -> Entry:
-    found = AsStored("U8")
-    return Entry.of(PlannedTensor(name, (), found.name, 0, 0, ()), found)
+def _computed(name: str, shape: tuple[int, ...], dtype: str) -> Entry:
+    return Entry.of(PlannedTensor(name, shape, dtype, 0, 0, ()), find_encoding(dtype))
 
 
 def _modules(choices: Iterable[_Choice], dtype: str) -> Modules:
@@ -287,16 +282,18 @@ def _like_linear(target: Target) -> bool:
     return len(target.shape) == 2 and target.name.endswith(".weight")
 
 
-def _nothing(scheme: Scheme, bare: Sequence[_Choice]) -> Unsupported:
-    if not bare:
+def _nothing(scheme: Scheme, choices: Sequence[_Choice]) -> Unsupported:
+    """An error to raise where a format would change no weight."""
+    bare = next((one.target for one in choices if one.meant), None)
+    if bare is None:
         return Unsupported(
             f"This model has nothing that {scheme.preset.name} would quantize.",
             "Choose another format.",
         )
-    shape = " x ".join(map(str, bare[0].target.shape))
+    shape = " x ".join(map(str, bare.shape))
     return Unsupported(
-        f"The sizes of this model do not suit {scheme.preset.name}: {module(bare[0].target.name)} "
-        f"is {shape}.",
+        f"The sizes of this model do not suit {scheme.preset.name}: {module(bare.name)} is "
+        f"{shape}.",
         "Choose a format with smaller groups.",
     )
 
