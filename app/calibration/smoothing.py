@@ -9,7 +9,7 @@ exact or left out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from app.calibration.collectors import Collected
@@ -18,6 +18,7 @@ from app.calibration.moments import Gather
 from app.encodings.base import Encoding
 from app.methods.base import Smoothing, Statistics
 from app.models.folded import Fold, Folded
+from app.models.layerwise import Place
 from app.models.named_weights import NamedWeights
 
 if TYPE_CHECKING:
@@ -38,9 +39,15 @@ class _Group:
     names: tuple[str, ...]
     """As the source calls them."""
     weights: tuple[Tensor, ...]
-    """(out, in) each, float32, on the device."""
+    """(out, in) each, float32."""
     statistics: Statistics
+    """At the same place."""
     encoding: Encoding
+
+    def on(self, device: str) -> _Group:
+        """The same on a device."""
+        weights = tuple(weight.to(device) for weight in self.weights)
+        return replace(self, weights=weights, statistics=self.statistics.on(device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,8 @@ class Smoother:
     passing: Pass
     gather: Gather
     """What made the statistics."""
-    device: str
+    place: Place
+    """Where factors are searched for."""
     left: dict[str, int] = field(default_factory=dict)
     """How often matrices were left alone, as what makes their inputs was not found; by kind."""
 
@@ -117,8 +125,8 @@ class Smoother:
             if not quantized:
                 continue
             statistic = dict(found.of(names[0]))[0]
-            statistics = self.gather.statistics(statistic).on(self.device)
-            weights = tuple(self.source.weight(name).to(self.device) for name in quantized)
+            statistics = self.gather.statistics(statistic)
+            weights = tuple(self.source.weight(name) for name in quantized)
             if weights[0].shape[-1] == statistic.value.shape[-1]:
                 yield _Group(tuple(names), weights, statistics, encodings[quantized[0]])
 
@@ -128,7 +136,7 @@ class Smoother:
 
         if not shown.by_all.issuperset(group.names):
             return False
-        factors = self.smoothing.factors(group.weights, group.encoding, group.statistics)
+        group, factors = self._searched(group)
         if torch.equal(factors, torch.ones_like(factors)):
             return True
         in_vain = False
@@ -144,6 +152,16 @@ class Smoother:
                 if self._is_same(index, shown, folds):
                     return True
         return in_vain
+
+    def _searched(self, group: _Group) -> tuple[_Group, Tensor]:
+        """Factors, and the group where they were found: the processor, if the device is full."""
+        try:
+            there = group.on(self.place.device)
+            return there, self.smoothing.factors(there.weights, there.encoding, there.statistics)
+        except RuntimeError as error:  # torch.OutOfMemoryError is one
+            if not self.place.out_of_memory(error):
+                raise
+        return group, self.smoothing.factors(group.weights, group.encoding, group.statistics)
 
     def _shared(self, name: str, factors: Tensor) -> tuple[Tensor, Tensor] | None:
         """Factors of the columns, and of the rows of `name` that may make these inputs.

@@ -211,7 +211,7 @@ class LayerFiller:
         if smoothing is None or folded is None:
             return None
         source = NamedWeights(folded)
-        return Smoother(smoothing, folded, source, self._pass, self._gather, shown.place.device)
+        return Smoother(smoothing, folded, source, self._pass, self._gather, shown.place)
 
     def _notes(self) -> Iterator[str]:
         """What the user should know in the end."""

@@ -9,9 +9,9 @@ from transformers import AutoModelForCausalLM
 
 from app.calibration.engine import Pass
 from app.calibration.moments import Gather
-from app.calibration.smoothing import Smoother
+from app.calibration.smoothing import Smoother, _Group
 from app.encodings import find_encoding
-from app.methods.base import Smoothing
+from app.methods.base import Smoothing, Statistics
 from app.models import open_model
 from app.models.folded import Folded
 from app.models.layerwise import Place
@@ -36,6 +36,8 @@ class Anything(Smoothing):
     name = "anything"
 
     def search(self, weights, encoding, statistics):
+        if weights[0].device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
         some = torch.Generator().manual_seed(len(weights))
         return torch.randn(weights[0].shape[-1], generator=some).exp()
 
@@ -56,8 +58,9 @@ def smoothed(folder, windows):
     checkpoint = open_model(folder)
     source, folded = NamedWeights(checkpoint), Folded(checkpoint)
     gather = Gather(frozenset({"importance"}))
-    passing = Pass(source, windows, gather, Place())
-    smoother = Smoother(Anything(), folded, NamedWeights(folded), passing, gather, "cpu")
+    place = Place()
+    passing = Pass(source, windows, gather, place)
+    smoother = Smoother(Anything(), folded, NamedWeights(folded), passing, gather, place)
     encoding = find_encoding("Q8_0")
     for index in range(passing.layers):
         before = passing.hidden.clone()
@@ -93,6 +96,17 @@ def test_that_folds_leave_the_model_as_it_is(family, tmp_path):
         found = model(windows).logits
     assert changed >= len(makers)
     assert (found - expected).norm() < 1e-4 * expected.norm()
+
+
+def test_that_factors_are_searched_on_the_processor_if_the_device_is_full(tmp_path):
+    weight = torch.randn(4, 8)
+    group = _Group(("w",), (weight,), Statistics(importance=torch.ones(8)), find_encoding("Q8_0"))
+    place = Place()
+    place.device = "meta"
+    smoother = Smoother(Anything(), None, None, None, None, place)
+    found, factors = smoother._searched(group)
+    assert found is group
+    assert torch.equal(factors, Anything().search([weight], None, None))
 
 
 def test_that_folds_are_found_again_by_another_run_of_the_same_job(tmp_path):
