@@ -6,7 +6,8 @@ computes grows with the context. vLLM gives every card a part of each layer, tak
 card at most, reads a few thousand tokens at once, and needs everything on cards; without one, its
 build for processors does the same in memory. MLX works in the memory that a Mac lends its graphics.
 
-What a program and its driver take for themselves are ranges from measurements by others.
+What transformers takes on a processor was measured (tests/advisor/test_fit_in_transformers.py);
+what programs and drivers take on a card are ranges from measurements by others.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Program:
 
 PROGRAMS = {
     Runtime.TRANSFORMERS: Program(
-        Span(400 * MIB, 900 * MIB), Span(500 * MIB, 1400 * MIB), 512, 0, offloads=True
+        Span(400 * MIB, 900 * MIB), Span(220 * MIB, 900 * MIB), 512, 0, offloads=True
     ),
     Runtime.VLLM: Program(
         Span(700 * MIB, 1900 * MIB), Span(1500 * MIB, 4000 * MIB), 2048, 8192,
@@ -202,7 +203,8 @@ class _Work:
         most = self.program.most_batch or self.options.context
         low, high = (min(size, self.options.context) for size in (self.program.least_batch, most))
         scores = 2 * 4 * self.program.scored * self.geometry.vocabulary
-        return Span(self._activations(low) + scores, self._activations(max(low, high)) + scores)
+        most_alive = 2 * self._activations(max(low, high))  # allocators keep what was let go
+        return Span(self._activations(low) + scores, most_alive + scores)
 
     def _activations(self, tokens: int) -> int:
         """Five vectors of the hidden size live through a layer, beside the widest of its parts."""
