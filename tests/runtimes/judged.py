@@ -9,11 +9,15 @@ import numpy as np
 import torch
 from environment import Environment
 from numpy.typing import NDArray
+from random_models import drain
 
 from app.core.events import Finished
 from app.core.job import Job, Output
 from app.core.recipe import Recipe
+from app.models.layerwise import Place, run_layers
+from app.models.named_weights import NamedWeights
 from app.models.open import open_model
+from app.models.skeleton import Skeleton
 from app.worker.convert import convert
 
 LOGITS = "logits.npy"
@@ -61,22 +65,14 @@ def ask(
     return answers
 
 
-class Expected:
-    """The source as a model of transformers in float32, given the weights of its results."""
-
-    def __init__(self, source: Path) -> None:
-        from transformers import AutoModelForCausalLM
-
-        self._model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
-
-    def logits(self, result: Path) -> NDArray[np.float32]:
-        """What the model predicts with the weights that a folder stands for."""
-        read = open_model(result)
-        with torch.no_grad():
-            for name, weight in self._model.named_parameters():
-                weight.copy_(read.tensor(name))
-            found: NDArray[np.float32] = self._model(TOKENS).logits.numpy()
-        return found
+def expected(result: Path) -> NDArray[np.float32]:
+    """What the weights that a folder stands for predict, in float32."""
+    weights = NamedWeights(open_model(result))
+    skeleton = Skeleton(weights.config, max_layers=len(weights.names))
+    _, (states,) = drain(run_layers(skeleton, [weights], TOKENS, Place()))
+    head = skeleton.head_weights(weights)
+    found: NDArray[np.float32] = torch.stack([skeleton.logits(head, one) for one in states]).numpy()
+    return found
 
 
 def apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:

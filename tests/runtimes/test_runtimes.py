@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from environment import Environment
-from judged import MORE, Answer, Expected, apart, ask, make
+from family_models import FAMILY_MODELS
+from judged import MORE, Answer, apart, ask, expected, make
 from tiny_models import random_model
 
 from app.core.recipe import Recipe
@@ -52,54 +53,92 @@ READERS = {
 }
 
 
-@pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    random_model(folder, model_type="llama")
-    return folder
+#: Models besides the plain one: with biases, one matrix for several, and experts.
+FAMILIES = ("qwen2", "phi 3", "qwen3 moe")
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": {"model_type": "llama"},
+    "qwen2": {"model_type": "qwen2"},
+    **FAMILY_MODELS,
+}
+OTHERS = ("gptq-4bit-g128", "awq-4bit-g128", "mlx-4bit")
+"""What is asked of those."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One folder, and who loads it."""
+
+    reader: str
+    family: str
+    preset: str
+    method: str = "nearest"
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder."""
+        return f"{self.family}, {self.preset}, {self.method}"
+
+    def __str__(self) -> str:
+        return f"{self.reader}: {self.folder}"
+
+
+def cases() -> list[Case]:
+    """All presets of the plain model, a few of the others, and numbers that GPTQ has chosen."""
+    found = []
+    for name, reader in READERS.items():
+        found += [Case(name, "llama", preset) for preset in reader.presets]
+        few = [preset for preset in OTHERS if preset in reader.presets]
+        found += [Case(name, family, preset) for family in FAMILIES for preset in few]
+        found += [Case(name, "llama", preset, "gptq") for preset in few]
+    return found
 
 
 @pytest.fixture(scope="session")
-def expected(source: Path) -> Expected:
-    return Expected(source)
-
-
-@pytest.fixture(scope="session")
-def results(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One folder for each preset, and one whose codes GPTQ has chosen."""
-    recipes = {name: Recipe(name) for name in (*GPTQ, *AWQ, *MLX, *HQQ)}
-    return make(source, recipes, tmp_path_factory.mktemp("results"))
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders by their names; one job for each family and method."""
+    found: dict[str, Path] = {}
+    base = tmp_path_factory.mktemp("results")
+    kinds = {(case.family, case.method) for case in cases()}
+    for family, method in sorted(kinds):
+        source = base / family
+        if not source.exists():
+            random_model(source, **CONFIGS[family])
+        wanted = {
+            case.folder: Recipe(case.preset, case.method)
+            for case in cases()
+            if (case.family, case.method) == (family, method)
+        }
+        found |= make(source, wanted, base)
+    return found
 
 
 @pytest.fixture(scope="session")
 def answers(results: dict[str, Path]) -> Any:
-    """What a reader says of all its presets; each is asked once."""
+    """What a reader says of all its folders; each is asked once."""
     known: dict[str, dict[str, Answer | str]] = {}
 
-    def of(name: str, preset: str) -> Answer | str:
-        reader = READERS[name]
+    def of(case: Case) -> Answer | str:
+        reader = READERS[case.reader]
         environment = Environment(reader.environment)
         if environment.missing:
             pytest.skip(environment.missing)
-        if name not in known:
-            folders = {preset: results[preset] for preset in reader.presets}
-            known[name] = ask(environment, reader.script, folders, reader.dtype)
-        return known[name][preset]
+        if case.reader not in known:
+            own = {one.folder for one in cases() if one.reader == case.reader}
+            folders = {name: results[name] for name in sorted(own)}
+            known[case.reader] = ask(environment, reader.script, folders, reader.dtype)
+        return known[case.reader][case.folder]
 
     return of
 
 
-@pytest.mark.parametrize(
-    ("name", "preset"),
-    [(name, preset) for name, reader in READERS.items() for preset in reader.presets],
-)
+@pytest.mark.parametrize("case", cases(), ids=str)
 def test_that_a_runtime_computes_with_the_weights_that_we_read(
-    name: str, preset: str, answers: Any, expected: Expected, results: dict[str, Path]
+    case: Case, answers: Any, results: dict[str, Path]
 ) -> None:
-    found, reader = answers(name, preset), READERS[name]
+    found, reader = answers(case), READERS[case.reader]
     assert isinstance(found, Answer), found
     assert any(reader.layer in module for module in found.modules)
-    logits = expected.logits(results[preset])
+    logits = expected(results[case.folder])
     assert apart(found.logits, logits) < reader.tolerance
     assert len(found.generated) == MORE
     first = logits[0, -1]
