@@ -17,7 +17,7 @@ from app.core.runtime import Runtime
 AMD, INTEL, APPLE = "amd", "intel", "apple"
 PASCAL, VOLTA, TURING, AMPERE = (6, 0), (7, 0), (7, 5), (8, 0)
 ADA, HOPPER, BLACKWELL = (8, 9), (9, 0), (10, 0)
-_SERIES = {
+SERIES = {
     PASCAL: "GTX 10 series",
     VOLTA: "Tesla V100",
     TURING: "RTX 20 series",
@@ -26,8 +26,9 @@ _SERIES = {
     HOPPER: "H100",
     BLACKWELL: "RTX 50 series",
 }
-_VENDORS = {AMD: "AMD", INTEL: "Intel", APPLE: "Apple"}
-_ALL = frozenset(_VENDORS)
+"""The first cards of each generation, as people know them."""
+VENDORS = {AMD: "AMD", INTEL: "Intel", APPLE: "Apple"}
+_ALL = frozenset(VENDORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +63,16 @@ class Requirement:
         if self.runtime is Runtime.MLX:
             return "Needs a Mac with Apple silicon: MLX."
         if self.below and any(map(self._is_too_new, machine.gpus)):
-            return f"Needs an NVIDIA card from before the {_SERIES[self.below]}: {self.numbers}."
-        makers = [f"an NVIDIA card ({_SERIES[self.nvidia]} or newer)"] if self.nvidia else []
-        makers += [f"a card of {_VENDORS[one]}" for one in _VENDORS if one in self.others]
+            return f"Needs an NVIDIA card from before the {SERIES[self.below]}: {self.numbers}."
+        makers = [f"an NVIDIA card ({SERIES[self.nvidia]} or newer)"] if self.nvidia else []
+        makers += [f"a card of {VENDORS[one]}" for one in VENDORS if one in self.others]
         return f"Needs {' or '.join(makers)}: {self.numbers}."
 
     def slow(self, machine: Machine) -> str:
         """What is not as it could be although it runs, in a sentence; empty where nothing is."""
         cards = [gpu for gpu in _nvidia(machine) if self.runs_on(gpu)]
         if self.computes and cards and all((gpu.capability or ()) < self.computes for gpu in cards):
-            since = f"the {_SERIES[self.computes]}"
+            since = f"the {SERIES[self.computes]}"
             return f"Only cards since {since} compute in {self.numbers}: it saves memory, not time."
         if self.unpacks(machine):
             return "The program unpacks it to 16 bits as it loads: it saves disk, not memory."

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from computers import GB, card, computer, part
+from hardware_table import PAGE, page
 
 from app.advisor.hardware import REQUIREMENTS, requirement
 from app.core.runtime import Runtime
@@ -96,3 +97,7 @@ def test_that_transformers_saves_no_memory_where_it_unpacks():
     assert blocks.unpacks(computer(32 * GB))
     assert not blocks.unpacks(nvidia(8, 9))
     assert not requirement(Runtime.TRANSFORMERS, "bnb-nf4").unpacks(computer(32 * GB))
+
+
+def test_that_the_page_on_hardware_says_what_the_table_says():
+    assert PAGE.read_text(encoding="utf-8") == page()
