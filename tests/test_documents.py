@@ -41,7 +41,9 @@ def test_that_importances_never_make_a_format_worse():
             assert loss.with_importance < loss.usual, name
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/gguf.md", "docs/speed.md", "docs/recipes.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/gguf.md", "docs/speed.md", "docs/recipes.md", "docs/calibrated.md"]
+)
 def test_that_links_between_pages_lead_somewhere(name):
     page = ROOT / name
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):

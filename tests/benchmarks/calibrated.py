@@ -5,7 +5,7 @@
 Each format is made of two real models in three ways, by whole jobs as a person starts them, and
 judged by the same held-out text as in docs/recipes.md. Everything measured is kept in
 tests/benchmarks/calibrated.json; with --only, just the formats named are measured anew, and
-without any name just the page is. Takes about two hours on two processors.
+without any name just the page is. Takes about two hours on two idle processors.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ nibble quantize MODEL --format Q4_K_M --method gptq
 
 with up to 128 windows of 512 tokens of the same text, layer by layer, where each layer is shown
 what the quantized layers before it compute. **KL**, **perplexity** and **same word** are those of
-[recipes.md](recipes.md), on the same held-out text; **seconds** are those of the whole job without
-its evaluation, on the machine that wrote this page ({machine}).
+[recipes.md](recipes.md), on the same held-out text; **CPU s** is the processor time of the whole
+job without its evaluation, added up over all cores: at best, two cores need half of it.
 
 """
-COLUMNS = ("format", "way", "MB", "KL mean", "error", "KL 99 %", "perplexity", "same word", "s")
+COLUMNS = ("format", "way", "MB", "KL mean", "error", "KL 99 %", "perplexity", "same word", "CPU s")
 
 
 def measure(reference: Reference, source: Path, presets: list[str], args: Any) -> Iterator[Any]:
@@ -86,10 +86,10 @@ def measure(reference: Reference, source: Path, presets: list[str], args: Any) -
                     evaluate=False,
                     samples=args.samples,
                 )
-                began = time.perf_counter()
+                began = time.process_time()
                 for _ in convert(job, folder):
                     pass
-                seconds = time.perf_counter() - began
+                seconds = time.process_time() - began
                 report = load_report(folder / "report-0.json")
                 loss = Loss.of(reference.scores(target), report.bytes_after, report.bits_per_weight)
             print(f"{preset:8} {way:8} KL {loss.kl:.5f}  {seconds:7.1f} s", flush=True)
@@ -118,9 +118,9 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def page(kept: Mapping[str, Any]) -> str:
-    head = HEAD.format(machine=kept["machine"])
-    smollm2 = f"## SmolLM2-135M, as in recipes.md\n\n{table(kept.get(SMOLLM2, {}))}\n"
-    return f"{head}{smollm2}## The sample model\n\n{table(kept.get(SAMPLE, {}))}"
+    titles = {SMOLLM2: "SmolLM2-135M, as in recipes.md", SAMPLE: "The sample model"}
+    parts = [f"## {title}\n\n{table(kept[name])}" for name, title in titles.items() if name in kept]
+    return HEAD + "\n".join(parts)
 
 
 def main() -> None:
@@ -136,7 +136,6 @@ def main() -> None:
     args = parser.parse_args()
     chosen = list(PRESETS) if args.only is None else args.only
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    kept["machine"] = f"{os.cpu_count()} processors"
     folders = {SAMPLE: sample_model, SMOLLM2: judge.folder}
     for name in args.models if chosen else ():
         source = folders[name]()
