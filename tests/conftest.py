@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,33 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 _KERNELS = Path(__file__).parents[1] / ".pytest_cache" / "kernels"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_KERNELS))  # compiled once for all tests
+_COMPILE = """
+import sys
+from app.encodings.kernels import warm_up
+for weighed in (False, True):
+    list(warm_up(sys.argv[1:], weighed=weighed))
+"""
+
+
+def pytest_sessionstart(session):
+    """Compile every kernel before the workers start: each of them would compile them all."""
+    processes = session.config.getoption("numprocesses", None)
+    if not processes or hasattr(session.config, "workerinput"):
+        return
+    from app.encodings import ENCODINGS, kernels
+
+    compiled = kernels._cache_folder() / "all-compiled"
+    if compiled.exists():
+        return
+    names = sorted(ENCODINGS)
+    size = -(-len(names) // processes)
+    parts = [names[start : start + size] for start in range(0, len(names), size)]
+    command = [sys.executable, "-c", _COMPILE]
+    root = Path(__file__).parents[1]
+    running = [subprocess.Popen([*command, *part], cwd=root) for part in parts]
+    codes = [process.wait() for process in running]
+    if not any(codes) and compiled.parent.exists():
+        compiled.touch()
 
 
 @pytest.fixture(scope="session")

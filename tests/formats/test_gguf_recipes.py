@@ -168,7 +168,13 @@ def judged_presets(model):
 
 
 @needs_llama_cpp
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(model, marks=pytest.mark.slow) if model in {"65B", "72B"} else model
+        for model in MODELS
+    ],
+)
 def test_that_every_tensor_gets_the_type_that_llama_cpp_gives_it(model, source):
     asked = [(name, False, needs_a_matrix(name)) for name in judged_presets(model)]
     compare(source(model), asked)
