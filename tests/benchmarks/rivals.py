@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,8 @@ class Contender:
     @property
     def name(self) -> str:
         """For the command line and the kept figures."""
-        return f"{self.task}/{self.what}/{self.who}".lower().replace(" ", "-")
+        words = f"{self.task}/{self.what}/{self.who}".lower().replace(",", "")
+        return words.replace(" ", "-")
 
     def make(self, source: Path, tokens: Path, target: Path) -> dict[str, float]:
         """Write a folder; seconds of the clock and of the processor."""
@@ -94,6 +95,13 @@ def _llmcompressor(task: str, what: str, method: str, scheme: str, **options: An
     return Contender("llm-compressor", what, task, "llmcompressor", tuple(settings.items()))
 
 
+def _searching(contender: Contender, **settings: Any) -> Contender:
+    """The same, with scales that are searched for, which these libraries do only when asked."""
+    merged = {**dict(contender.settings), **settings}
+    what = f"{contender.what}, searched scales"
+    return replace(contender, what=what, settings=tuple(merged.items()))
+
+
 SYMMETRIC, ASYMMETRIC, INPUTS = "symmetric", "asymmetric", "inputs"
 """4 bits in groups of 128, either way; and 8 bits for weights and inputs."""
 ROUNDING, GPTQ, AWQ, SMOOTHQUANT = "rounding", "GPTQ", "AWQ", "SmoothQuant"
@@ -102,6 +110,8 @@ CONTENDERS = (
     _ours(SYMMETRIC, ROUNDING, "w4a16-g128", "nearest"),
     _gptqmodel(SYMMETRIC, GPTQ, "gptq", symmetric=True),
     _llmcompressor(SYMMETRIC, GPTQ, "gptq", "W4A16"),
+    _searching(_gptqmodel(SYMMETRIC, GPTQ, "gptq", symmetric=True), options={"mse": 2.4}),
+    _searching(_llmcompressor(SYMMETRIC, GPTQ, "gptq", "W4A16"), observer="mse"),
     _ours(SYMMETRIC, GPTQ, "gptq-4bit-g128", "gptq"),
     _llmcompressor(ASYMMETRIC, ROUNDING, "nearest", "W4A16_ASYM"),
     _ours(ASYMMETRIC, ROUNDING, "awq-4bit-g128", "nearest"),
@@ -191,10 +201,9 @@ def main() -> None:
             if not args.no_time:
                 found["layer"] = bench.time(contender)
             print(contender.name, json.dumps(found), flush=True)
-            kept["versions"] = versions()
             KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     facts = {"windows": WINDOWS, "length": LENGTH, "scored": SCORED, "short": SHORT, "long": LONG}
-    PAGE.write_text(page(CONTENDERS, kept, facts), encoding="utf-8")
+    PAGE.write_text(page(CONTENDERS, kept, facts, versions()), encoding="utf-8")
 
 
 if __name__ == "__main__":

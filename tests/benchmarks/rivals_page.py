@@ -59,21 +59,28 @@ class Row(Protocol):
     def name(self) -> str: ...
 
 
-def page(rows: Sequence[Row], kept: Mapping[str, Any], facts: Mapping[str, int]) -> str:
+def page(
+    rows: Sequence[Row],
+    kept: Mapping[str, Any],
+    facts: Mapping[str, int],
+    versions: Mapping[str, str],
+) -> str:
     """All tables; rows that were not measured are left out."""
     parts = [HEAD.format(**facts, between=facts["long"] - facts["short"])]
     for task, title in TITLES.items():
         some = [row for row in rows if row.task == task and "kl" in kept.get(row.name, {})]
         head = [f"| {' | '.join(COLUMNS)} |", f"|---|---|{'---:|' * (len(COLUMNS) - 2)}"]
         lines = [_line(row, some, kept) for row in some]
+        if not some:
+            continue
         parts.append(f"## {title}\n\n{NOTES.get(task, '')}" + "\n".join([*head, *lines]) + "\n\n")
-    versions = ", ".join(f"{name} {number}" for name, number in kept["versions"].items())
-    return "".join(parts) + f"Versions: {versions}.\n"
+    listed = ", ".join(f"{name} {number}" for name, number in versions.items())
+    return "".join(parts) + f"Versions: {listed}.\n"
 
 
 def _line(row: Row, rows: Sequence[Row], kept: Mapping[str, Any]) -> str:
     found, ours = kept[row.name], row.who == OURS
-    alike = [one for one in rows if one.what == row.what and (one.who == OURS) != ours]
+    alike = [one for one in rows if _method(one) == _method(row) and (one.who == OURS) != ours]
     against = ""
     if ours and alike:
         best = min(kept[one.name]["kl"] for one in alike)
@@ -91,6 +98,11 @@ def _line(row: Row, rows: Sequence[Row], kept: Mapping[str, Any]) -> str:
         longer,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _method(row: Row) -> str:
+    """Without its settings."""
+    return row.what.split(",")[0]
 
 
 def _seconds(found: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from asked import answer
+from compressed_tensors.quantization import preset_name_to_scheme
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
@@ -18,7 +19,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def recipe(request: dict[str, Any]) -> list[Any]:
-    scheme = {"targets": "Linear", "scheme": request["scheme"], "ignore": ["lm_head"]}
+    scheme: dict[str, Any] = {"ignore": ["lm_head"]}
+    if "observer" in request:
+        found = preset_name_to_scheme(request["scheme"], ["Linear"])
+        found.weights.observer = request["observer"]
+        scheme["config_groups"] = {"group_0": found}
+    else:
+        scheme |= {"targets": "Linear", "scheme": request["scheme"]}
     rounded = QuantizationModifier(**scheme)
     return {
         "nearest": lambda: [rounded],
