@@ -146,12 +146,11 @@ def _place_problem(target: Target, place: Path, free: int) -> Problem | None:
 
 def _foreign_problem(place: Path) -> Problem | None:
     """A folder is only replaced where all that is in it belongs to a model."""
-    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
-    if not names:
+    if not place.is_dir():
         return None
-    from app.formats.safetensors.companions import is_of_model  # slow, and rarely needed
+    from app.formats.safetensors.companions import foreign_files  # slow, and rarely needed
 
-    foreign = [name for name in names if not is_of_model(name)]
+    foreign = foreign_files(place)
     if foreign:
         return Problem(
             f"This folder has files that belong to no model: {foreign[0]}.", "Choose another name."

@@ -18,7 +18,7 @@ from app.core.errors import Unsupported
 from app.core.files import sync_folder
 from app.core.partial import PartialFile, discard_partial
 from app.core.plan import Plan
-from app.formats.safetensors.companions import is_of_model
+from app.formats.safetensors.companions import foreign_files, is_of_model
 from app.worker.files import ResultFiles, state
 
 _TRIES = 10  # on Windows a virus scanner may hold a new file open for a moment
@@ -103,8 +103,7 @@ def refuse_folder(target: Path, *, overwrite: bool) -> None:
         )
     if not target.exists():
         return
-    names = sorted(path.name for path in target.iterdir())
-    foreign = [name for name in names if not is_of_model(name) or (target / name).is_dir()]
+    foreign = foreign_files(target)
     if foreign:
         raise Unsupported(
             f"The folder {target.name} holds files that belong to no model: {foreign[0]}"
@@ -112,7 +111,7 @@ def refuse_folder(target: Path, *, overwrite: bool) -> None:
             "Choose another name, or move them away first.",
             "\n".join(foreign),
         )
-    if names and not overwrite:
+    if any(target.iterdir()) and not overwrite:
         raise Unsupported(
             f"There is a folder called {target.name} already.",
             "Choose another name, or allow it to be replaced.",

@@ -131,6 +131,25 @@ def test_that_small_files_are_copied_and_the_index_of_the_source_is_not(
     assert "Nibble" in card
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("models--org--A-1.5B/snapshots/0a1b", "org/A-1.5B"),
+        ("org--A-1.5B/0a1b/A-1.5B", "org/A-1.5B"),
+        ("my--things/models/A-1.5B", ""),
+    ],
+)
+def test_that_the_card_names_the_model_that_it_was_made_from(
+    tmp_path: Path, place: str, name: str
+) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    empty_model(folder, model_type="llama")
+    front = content(plan_of(folder, "fp8"), "README.md").decode().split("---")[1]
+    assert (f"base_model: {name}\nbase_model_relation: quantized" in front) == bool(name)
+    assert ("base_model" in front) == bool(name)
+
+
 def test_that_only_matrices_of_layers_are_quantized(models: dict[str, Path]) -> None:
     plan = plan_of(models["mixture"], "w4a16-g128")
     plain = {tensor.name for tensor in plan.tensors if tensor.encoding == "BF16"}

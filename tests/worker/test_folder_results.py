@@ -227,13 +227,17 @@ def test_that_a_model_is_replaced_only_where_it_may(make_job, folder, tmp_path):
     assert beside(job) == ["m"]
 
 
-@pytest.mark.parametrize("name", ["diary.txt", "model.safetensors/diary.txt", ".git/config"])
+@pytest.mark.parametrize(
+    "name", ["diary.txt", "model.safetensors/diary.txt", ".git/config", "README.md"]
+)
 def test_that_a_folder_with_something_else_in_it_is_never_replaced(
     make_job, folder, tmp_path, name
 ):
     job = make_job("fp8", target=tmp_path / "out" / "m", overwrite=True)
     precious = Path(job.target) / name
     precious.parent.mkdir(parents=True)
+    if name != "README.md":  # which is also found elsewhere
+        (Path(job.target) / "config.json").write_text("{}")
     precious.write_text("dear")
     with pytest.raises(Unsupported, match="belong to no model"):
         list(convert(job, folder))

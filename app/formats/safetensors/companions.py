@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from app import __version__
 from app.core.words import size
@@ -28,7 +26,7 @@ _MORE = (
 _COPIED = tuple(dict.fromkeys(name for name in (*SMALL, *_MORE) if name not in _MADE))
 _LARGEST = 64_000_000
 _LICENSE = re.compile(r"^license:\s*['\"]?([\w.+-]{1,100})['\"]?\s*$", re.MULTILINE)
-_HUB = re.compile(r"(?:models--)?([\w.-]+)--([\w.-]+)")
+_HUB = re.compile(r"(models--)?([\w.-]+?)--([\w.-]+)")
 _SHARD = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
 _UNFINISHED = (".journal", ".lock")
 
@@ -39,6 +37,14 @@ def is_of_model(name: str) -> bool:
         name = name.removesuffix(ending)
     known = {SINGLE, *_MADE, *_COPIED, "quantize_config.json"}
     return name in known or bool(_SHARD.fullmatch(name))
+
+
+def foreign_files(folder: Path) -> list[str]:
+    """Names of what in a folder is not a model's; all that is there where there is no model."""
+    names = sorted(path.name for path in folder.iterdir())
+    if CONFIG not in names:
+        return names
+    return [name for name in names if not is_of_model(name) or (folder / name).is_dir()]
 
 
 def copied_files(checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -52,12 +58,16 @@ def copied_files(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def hub_name(checkpoint: Checkpoint) -> str:
-    """The source's name on the hub, where its folder tells: "org/name"; else ""."""
-    for folder in (checkpoint.path.resolve(), *checkpoint.path.resolve().parents[:3]):
-        match = _HUB.fullmatch(folder.name)
-        if match:
-            return f"{match[1]}/{match[2]}"
-    return ""
+    """The source's name on the hub, where its folder tells: "org/name"; else "".
+
+    Hugging Face's cache has models--org--name/snapshots/COMMIT, Nibble's own org--name/COMMIT/name.
+    """
+    folder = checkpoint.path.resolve()
+    match = _HUB.fullmatch(folder.parent.parent.name)
+    if match is None:
+        return ""
+    shared = match[1] and folder.parent.name == "snapshots"
+    return f"{match[2]}/{match[3]}" if shared or match[3] == folder.name else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +125,3 @@ def _licence(folder: Path) -> str:
     front = text.split("\n---", 1)[0] if text.startswith("---") else ""
     found = _LICENSE.search(front)
     return found[1] if found else ""
-
-
-def described(config: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
-    """The source's config.json with what a scheme adds to it."""
-    return {**config, **added}

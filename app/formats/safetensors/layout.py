@@ -88,15 +88,6 @@ def _units(entries: Sequence[Entry]) -> list[_Unit]:
     return [_Unit(tuple(together)) for together in stacks.values()]
 
 
-def stored_parts(name: str, shape: tuple[int, ...], encoding: Encoding) -> tuple[Part, ...]:
-    """The tensors of a file that a weight becomes.
-
-    Raises:
-        ValueError: The encoding cannot hold that shape, or what follows would not be aligned.
-    """
-    return _stored(shape, encoding).named(name, encoding)
-
-
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """Any weight of one shape in one encoding; mixtures have thousands that are alike."""
