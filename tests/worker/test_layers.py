@@ -28,6 +28,12 @@ from app.worker.convert import convert, discard
 from app.worker.work import Work
 
 LENGTH, SAMPLES = 64, 12
+
+
+def slow(value):
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 GPTQ = Recipe("Q4_0", method="gptq")
 FROM_ORIGINAL = replace(GPTQ, options=(("quantized_inputs", "no"),))
 
@@ -182,7 +188,7 @@ def test_that_results_with_and_without_a_text_are_made_by_one_job(
     assert shares[-1] == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("stop_after", [3, 9, 17, 30])
+@pytest.mark.parametrize("stop_after", [3, slow(9), 17, slow(30)])
 def test_that_a_job_stopped_anywhere_goes_on_to_the_same_bytes(
     model, folder, tmp_path, digest, whole, stop_after
 ):
@@ -229,7 +235,7 @@ def test_that_layers_whose_outcome_was_kept_are_not_computed_again(
     assert digest(Path(job.target)) == whole
 
 
-@pytest.mark.parametrize("other", [{"samples": 5}, {"recipe": FROM_ORIGINAL}])
+@pytest.mark.parametrize("other", [{"samples": 5}, slow({"recipe": FROM_ORIGINAL})])
 def test_that_what_was_kept_of_another_job_is_not_used(
     model, folder, tmp_path, digest, monkeypatch, other
 ):
@@ -246,7 +252,7 @@ def test_that_what_was_kept_of_another_job_is_not_used(
     assert digest(Path(job.target)) == digest(tmp_path / "whole" / "0.gguf")
 
 
-@pytest.mark.parametrize("stopped_in", ["layer 2 of 3", "verify"])
+@pytest.mark.parametrize("stopped_in", [slow("layer 2 of 3"), "verify"])
 def test_that_a_smoothed_result_is_the_same_and_verified_after_a_stop(
     model, folder, tmp_path, digest, stopped_in
 ):
