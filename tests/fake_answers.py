@@ -304,6 +304,7 @@ FOLDERS: dict[str, tuple[int, float, str, str, dict[str, object]]] = {
 }  # fmt: skip
 """Folders that the model can become, as the list shows them."""
 SIZES |= {preset: row[0] for preset, row in FOLDERS.items()}
+NO_FOLDER = {"title": "A folder cannot be made from a GGUF file yet.", "hint": "Choose another."}
 METHODS = [
     {"name": "nearest", "summary": "Fast and without data; good from 4 bits up.",
      "is_calibrated": False, "options": []},
@@ -388,6 +389,7 @@ def inspection(path: Path) -> dict[str, Any]:
             "methods": ["nearest", "gptq"], **GROUPS.get(preset, {}), **rest,
         }  # fmt: skip
 
+    folders = [choice(preset, *row[:4], **row[4]) for preset, row in FOLDERS.items()]
     small = choice(
         "Q4_K_M", 5_027_000_000, 4.91, "small loss, the usual choice", "The usual choice."
     )
@@ -401,6 +403,7 @@ def inspection(path: Path) -> dict[str, Any]:
     ternary = choice("TQ1_0", 0, 0.0, "broken", "Three values a weight.")
     if path.suffix == ".gguf":
         small["requantize"] = True
+        folders = [{**row, "problem": NO_FOLDER} for row in folders]
         small["notes"] = ["The file is quantized already (Q6_K), so accuracy is lost twice."]
     ternary["problem"] = {"title": "This model was not trained for it.", "hint": "Choose Q2_K."}
     return {
@@ -421,7 +424,7 @@ def inspection(path: Path) -> dict[str, Any]:
             choice("IQ3_M", 3_740_000_000, 3.7, "visible loss", "The best of 3 bits."),
             choice("IQ2_M", 2_930_000_000, 2.9, "large loss", "Under 3 bits."),
             ternary,
-            *(choice(preset, *row[:4], **row[4]) for preset, row in FOLDERS.items()),
+            *folders,
         ],
         "methods": METHODS,
         "types": ["F16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K"],

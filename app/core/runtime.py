@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -86,7 +89,12 @@ def starts(programs: str, target: str) -> tuple[Start, ...]:
     """How the programs that a format names load the result at `target`, one line each."""
     named = programs.lower()
     return tuple(
-        Start(program, shlex.join((*words, target)))
+        Start(program, _line((*words, target)))
         for runtime, program, words in _COMMANDS
         if runtime in runtimes_in(programs) and program.lower() in named
     )
+
+
+def _line(words: Sequence[str]) -> str:
+    """Words as the system's shell reads them."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

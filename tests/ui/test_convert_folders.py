@@ -46,6 +46,13 @@ def test_that_formats_are_those_of_the_chosen_programs_and_greyed_without_the_ha
     qtbot.waitUntil(judged.convert.isEnabled)
     assert place_of(judged, "mlx-4bit").flags() & Qt.ItemFlag.ItemIsEnabled
 
+    judged.model.open("/models/old-Q6_K.gguf")
+    qtbot.waitUntil(lambda: "from a GGUF file" in judged.bar.summary.text())
+    assert not judged.convert.isEnabled()
+    choose(judged, Runtime.LLAMA_CPP)
+    assert judged.quality.choice.preset == "Q4_K_M"
+    assert "from a GGUF file" not in judged.bar.summary.text()
+
 
 def test_that_a_folder_is_named_moved_and_replaced_as_a_folder(
     folders, qtbot, monkeypatch, tmp_path

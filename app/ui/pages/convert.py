@@ -306,7 +306,7 @@ class ConvertPage(Page):
     def _refresh(self) -> None:
         """Say below what pressing the button would do, or why it cannot be pressed."""
         choices = self._chosen()
-        trouble = self._trouble() if choices else ""
+        trouble = self._trouble() if choices else self._refusal()
         self.form.setVisible(self.model.is_known)
         self.convert.setEnabled(bool(choices) and self.target.is_ready and not trouble)
         self.more.setEnabled(bool(choices))
@@ -325,14 +325,15 @@ class ConvertPage(Page):
         known = self.model.is_known and self.model.inspection is not None
         return self.quality.choices if known else ()
 
+    def _refusal(self) -> str:
+        """Why nothing can be chosen although there is a model."""
+        return self.quality.trouble if self.model.is_known and self._inspection else ""
+
     def _trouble(self) -> str:
         """Why the button cannot be pressed, in one sentence."""
         problem = self.plans.problem
-        return (
-            self.advanced.recipe.problem
-            or (problem.title if problem else self.quality.trouble)
-            or self.target.trouble
-        )
+        refused = problem.title if problem else self.quality.trouble
+        return self.advanced.recipe.problem or refused or self.target.trouble
 
     def _promise(self, choices: tuple[FormatChoice, ...]) -> str:
         if not choices or self.model.inspection is None:
