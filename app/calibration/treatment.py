@@ -78,9 +78,14 @@ class Treatment:
         """A sentence for each encoding whose codes another method has to choose.
 
         Raises:
-            Unsupported: That is so for all of them.
+            Unsupported: That is so for all of them, or there is none.
         """
         quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
+        if self.needs and not quantized:
+            raise Unsupported(
+                f"The method {self.main.name} has nothing to choose here: no weight is quantized.",
+                "Choose another format, or leave the method out.",
+            )
         others = [name for name in quantized if not self.main.fits(find_encoding(name))]
         if not others or self.smoothing is not None:
             return ()

@@ -338,10 +338,15 @@ def test_that_tensors_that_the_method_cannot_fill_are_told_and_rounded_with_impo
     assert loss(stored) < loss(plain)
 
 
-def test_that_a_method_that_fits_nothing_is_refused_before_any_work(model, tmp_path):
-    job = job_of(model, tmp_path, Recipe("IQ4_NL", method="hqq"))
-    with pytest.raises(Unsupported, match=r"hqq cannot choose the numbers of"):
-        Work.of(job)
+@pytest.mark.parametrize(
+    ("preset", "method", "words"),
+    [("IQ4_NL", "hqq", "hqq cannot choose the numbers of"), ("BF16", "gptq", "nothing to choose")],
+)
+def test_that_a_method_that_fits_nothing_is_refused_before_any_work(
+    model, tmp_path, preset, method, words
+):
+    with pytest.raises(Unsupported, match=words):
+        Work.of(job_of(model, tmp_path, Recipe(preset, method=method)))
 
 
 def test_that_too_short_a_text_is_told_with_the_width_of_the_layers(model, folder, tmp_path):
