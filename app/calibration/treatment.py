@@ -82,8 +82,9 @@ class Treatment:
         """
         quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
         if self.needs and not quantized:
+            name = (self.smoothing or self.main).name
             raise Unsupported(
-                f"The method {self.main.name} has nothing to choose here: no weight is quantized.",
+                f"The method {name} has nothing to choose here: no weight is quantized.",
                 "Choose another format, or leave the method out.",
             )
         others = [name for name in quantized if not self.main.fits(find_encoding(name))]
