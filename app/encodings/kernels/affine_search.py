@@ -22,6 +22,7 @@ from numba import njit
 
 from app.encodings.kernels import lanes, numbers
 from app.encodings.kernels.half import half_bits, half_value, step_bits
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -66,7 +67,7 @@ F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
 SINGULAR = np.float32(numbers.SINGULAR)
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def prepare(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: AffineGrid, weighed: bool
 ) -> None:
@@ -106,7 +107,7 @@ def prepare(
             state[SUM_VV + k] += w * v * v
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_span(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: AffineGrid, stretch: np.float32
 ) -> None:
@@ -136,7 +137,7 @@ def try_span(
         state[OFFSET + k] = offset if better else state[OFFSET + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def set_steps(
     state: NDArray[np.float32], block: int, grid: AffineGrid, halves: NDArray[np.int64]
 ) -> None:
@@ -153,7 +154,7 @@ def set_steps(
         state[MIN_STEP + k] = half_value(halves[2 * block + 1])
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def start_codes(state: NDArray[np.float32], grid: AffineGrid) -> None:
     """The codes nearest to the real-valued scales and minima."""
     high = grid.top_scale
@@ -167,7 +168,7 @@ def start_codes(state: NDArray[np.float32], grid: AffineGrid) -> None:
         state[ERROR + k] = np.inf
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def refit_steps(
     state: NDArray[np.float32], block: int, grid: AffineGrid, halves: NDArray[np.int64]
 ) -> None:
@@ -197,7 +198,7 @@ def refit_steps(
         state[ERROR + k] = np.inf
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_code(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: AffineGrid, change: np.float32
 ) -> None:
@@ -231,7 +232,7 @@ def try_code(
         state[BEST_QV + k] = qv if better else state[BEST_QV + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def fit(
     weights: NDArray[np.float32],
     columns: NDArray[np.float32],
@@ -263,7 +264,7 @@ def fit(
     return largest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def choose_codes(
     grid: AffineGrid,
     data: NDArray[np.float32],
@@ -284,7 +285,7 @@ def choose_codes(
             try_code(data, state, grid, change)
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def write_codes(
     weights: NDArray[np.float32],
     state: NDArray[np.float32],

@@ -31,6 +31,7 @@ from app.encodings.kernels.half import (
     half_value,
     put_half,
 )
+from app.encodings.kernels.inner import INNER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ NEIGHBOUR = np.float32(codebooks.NEIGHBOUR)
 REFITS = codebooks.REFITS
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def load(source: NDArray[np.float32], at: int, target: NDArray[np.float32]) -> None:
     """Copy what starts at `at`. An unsigned index is not tested for counting from the end."""
     first = np.uint64(at)
@@ -65,7 +66,7 @@ def load(source: NDArray[np.float32], at: int, target: NDArray[np.float32]) -> N
         target[i] = source[first + np.uint64(i)]
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def top_of(bits: NDArray[np.uint32]) -> np.uint32:
     """The bits of the largest magnitude."""
     top = np.uint32(0)
@@ -74,7 +75,7 @@ def top_of(bits: NDArray[np.uint32]) -> np.uint32:
     return np.uint32(top)
 
 
-@njit(nogil=True, fastmath=IN_BLOCK, error_model="numpy")
+@njit(**INNER, fastmath=IN_BLOCK, error_model="numpy")
 def mean_magnitude(x: NDArray[np.float32], w: NDArray[np.float32]) -> np.float32:
     """Weighted by importance."""
     total = magnitudes = F0
@@ -84,7 +85,7 @@ def mean_magnitude(x: NDArray[np.float32], w: NDArray[np.float32]) -> np.float32
     return np.float32(magnitudes / total)
 
 
-@njit(nogil=True, fastmath=IN_BLOCK)
+@njit(**INNER, fastmath=IN_BLOCK)
 def beyond(
     x: NDArray[np.float32], w: NDArray[np.float32], limit: np.float32
 ) -> tuple[np.float32, np.float32]:
@@ -98,7 +99,7 @@ def beyond(
     return total, magnitudes
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def search_ternary(
     x: NDArray[np.float32], w: NDArray[np.float32], largest: np.float32
 ) -> np.float32:
@@ -118,7 +119,7 @@ def search_ternary(
     return np.float32(best)
 
 
-@njit(nogil=True, fastmath=IN_BLOCK)
+@njit(**INNER, fastmath=IN_BLOCK)
 def tail_side(x: NDArray[np.float32], w: NDArray[np.float32], limit: np.float32) -> np.float32:
     """Positive where the weights above `limit` weigh more than those below -`limit`."""
     side = F0
@@ -128,7 +129,7 @@ def tail_side(x: NDArray[np.float32], w: NDArray[np.float32], limit: np.float32)
     return side
 
 
-@njit(nogil=True, fastmath=IN_BLOCK, error_model="numpy")
+@njit(**INNER, fastmath=IN_BLOCK, error_model="numpy")
 def better_of(
     x: NDArray[np.float32], w: NDArray[np.float32], one: np.float32, other: np.float32
 ) -> tuple[np.float32, np.float32]:
@@ -154,7 +155,7 @@ def better_of(
     return scale2, scale2 * qv2
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def search_quarters(
     x: NDArray[np.float32], w: NDArray[np.float32], largest: np.float32
 ) -> np.float32:
@@ -175,7 +176,7 @@ def search_quarters(
     return np.float32(best)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def write_codes(
     x: NDArray[np.float32], scale: np.float32, top: np.float32, codes: NDArray[np.uint8]
 ) -> None:
@@ -185,7 +186,7 @@ def write_codes(
         codes[i] = np.uint8(np.int32(min(max(np.rint(x[i] * inverse), -F1), top) + F1))
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_trits(codes: NDArray[np.uint8], out: NDArray[np.uint8], at: int) -> None:
     """TQ1_0: 52 bytes."""
     for first, stride, digits, byte in ((0, 32, 5, 0), (160, 16, 5, 32), (240, 4, 4, 48)):
@@ -198,7 +199,7 @@ def pack_trits(codes: NDArray[np.uint8], out: NDArray[np.uint8], at: int) -> Non
             out[at + byte + i] = np.uint8((number * 256 + 242) // 243)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_pairs(codes: NDArray[np.uint8], out: NDArray[np.uint8], at: int) -> None:
     """TQ2_0: 64 bytes of codes that are 32 apart."""
     for half in range(2):
@@ -209,7 +210,7 @@ def pack_pairs(codes: NDArray[np.uint8], out: NDArray[np.uint8], at: int) -> Non
             out[at + half * 32 + i] = np.uint8(low | high << np.uint8(4))
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_neighbours(fours: NDArray[np.uint32], out: NDArray[np.uint8], at: int) -> None:
     """Q2_0: a byte of every four codes, which are the bytes of a number."""
     for i in range(fours.size):

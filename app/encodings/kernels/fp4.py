@@ -18,6 +18,7 @@ from numba import njit
 
 from app.encodings.kernels import NOT_FINITE, TOO_LARGE, codebooks, lanes
 from app.encodings.kernels.half import INFINITE
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES, RELAXED
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ E8M0_CHANGES = np.array(codebooks.E8M0_CHANGES, np.int32)
 UE4M3_CHANGES = np.array(codebooks.UE4M3_CHANGES, np.int32)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def table_of(size: int) -> NDArray[np.float32]:
     """Half the values of the scale bytes that may be written."""
     if size == MX_SIZE:
@@ -50,7 +51,7 @@ def table_of(size: int) -> NDArray[np.float32]:
     return UE4M3[: codebooks.UE4M3_LAST + 1].copy()
 
 
-@njit(nogil=True, error_model="numpy", fastmath=RELAXED)
+@njit(**INNER, error_model="numpy", fastmath=RELAXED)
 def prepare(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -76,7 +77,7 @@ def prepare(
             row[k] = abs(row[k]) * state[UNIT + k]
 
 
-@njit(nogil=True, fastmath=RELAXED)
+@njit(**INNER, fastmath=RELAXED)
 def tally(data: NDArray[np.float32], state: NDArray[np.float32], size: int) -> None:
     """Round the magnitudes on a grid of steps STEP; sum the weighted square errors.
 
@@ -100,7 +101,7 @@ def tally(data: NDArray[np.float32], state: NDArray[np.float32], size: int) -> N
             state[ERROR + k] = error
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def try_scale(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -122,7 +123,7 @@ def try_scale(
         state[BEST + k] = np.float32(byte) if better else state[BEST + k]
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def write_codes(
     weights: NDArray[np.float32],
     step: np.float32,

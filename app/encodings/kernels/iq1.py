@@ -20,6 +20,7 @@ from numba import njit
 
 from app.encodings.kernels import lanes
 from app.encodings.kernels.half import faults_of, get_half, half_value, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.iq1_cells import GROUP, Cells
 from app.encodings.kernels.iq1_scales import BEST_CODE, CHOSEN, SIZE, SUPER, Shape, fitted_step
 from app.encodings.kernels.iq1_search import search
@@ -33,7 +34,7 @@ S_SUB, M_SUB = 32, 16
 """Weights a sub-block."""
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_s(
     state: NDArray[np.float32],
     first: int,
@@ -53,7 +54,7 @@ def pack_s(
         put_half(high, out, 34 + 2 * j)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_m(
     state: NDArray[np.float32],
     first: int,

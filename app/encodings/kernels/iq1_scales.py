@@ -12,6 +12,7 @@ from numba import njit
 
 from app.encodings.kernels import numbers
 from app.encodings.kernels.half import half_bits, half_value, step_bits
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.iq1_cells import GROUP
 from app.encodings.kernels.iq1_numbers import BETTER, CHANGES, REFITS, SCALES, TILT
 from app.encodings.kernels.lanes import LANES, RELAXED
@@ -60,7 +61,7 @@ class Shape(NamedTuple):
     """Weights a delta."""
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def prepare(data: NDArray[np.float32], state: NDArray[np.float32], sub: int) -> None:
     """Make the largest weight of every lane 1, so that no sum leaves float32; tilt importances."""
     for k in range(LANES):
@@ -86,7 +87,7 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32], sub: int) -> 
             importances[k] *= F1 + abs(row[k]) * state[INVERSE + k]
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_scale(data: NDArray[np.float32], state: NDArray[np.float32], shape: Shape) -> None:
     """Round off the grid at the scale 1 / INVERSE, refit it, and keep it where it is the best.
 
@@ -132,7 +133,7 @@ def try_scale(data: NDArray[np.float32], state: NDArray[np.float32], shape: Shap
         state[SCALE + k] = scale if better else state[SCALE + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def search_scales(data: NDArray[np.float32], state: NDArray[np.float32], shape: Shape) -> None:
     """Find a real-valued scale for every lane, in units of its largest weight."""
     for trial in range(len(SCALES) + REFITS):
@@ -142,7 +143,7 @@ def search_scales(data: NDArray[np.float32], state: NDArray[np.float32], shape: 
         try_scale(data, state, shape)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def set_step(state: NDArray[np.float32], first: int, last: int) -> None:
     """Fix d of the super-block in these lanes by its largest scale."""
     largest = F0
@@ -156,7 +157,7 @@ def set_step(state: NDArray[np.float32], first: int, last: int) -> None:
         state[CODE + k] = min(max(np.rint(code), F0), TOP)
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def round_off_grid(
     data: NDArray[np.float32], state: NDArray[np.float32], shape: Shape, number: int
 ) -> None:
@@ -184,7 +185,7 @@ def round_off_grid(
             bound[k] += min(state[up + k], state[down + k])
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def round_group(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -210,7 +211,7 @@ def round_group(
         cells[k] = cell
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def sum_products(data: NDArray[np.float32], state: NDArray[np.float32], sub: int) -> None:
     """Sum importance * q * weight and importance * q**2 of what was chosen, for every lane."""
     for k in range(LANES):
@@ -235,7 +236,7 @@ def sum_products(data: NDArray[np.float32], state: NDArray[np.float32], sub: int
             state[SUM_QQ + k] += qq
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def fitted_step(state: NDArray[np.float32], first: int, last: int) -> np.int64:
     """The bits of the best d for what was chosen in these lanes."""
     qv = qq = F0

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.iq1_cells import GROUP, Cells
 from app.encodings.kernels.iq1_numbers import CHANGES
 from app.encodings.kernels.iq1_scales import (
@@ -82,7 +83,7 @@ class Trial(NamedTuple):
     """What errors are multiplied by: the square of the scale in steps of d."""
 
 
-@njit(nogil=True, _nrt=False)
+@njit(**INNER, _nrt=False)
 def add_up(state: NDArray[np.float32], single: int, to: int) -> None:
     """The sums of all sets of four single costs."""
     a, b, c, d = state[single], state[single + 1], state[single + 2], state[single + 3]
@@ -94,7 +95,7 @@ def add_up(state: NDArray[np.float32], single: int, to: int) -> None:
     state[to + 12], state[to + 13], state[to + 14], state[to + 15] = cd, a + cd, b + cd, ab + cd
 
 
-@njit(nogil=True, _nrt=False, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, _nrt=False, fastmath=RELAXED, error_model="numpy")
 def cheapest(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -122,7 +123,7 @@ def cheapest(
     return lowest
 
 
-@njit(nogil=True, _nrt=False, error_model="numpy")
+@njit(**INNER, _nrt=False, error_model="numpy")
 def span_error(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -150,7 +151,7 @@ def span_error(
     return error
 
 
-@njit(nogil=True, _nrt=False, error_model="numpy")
+@njit(**INNER, _nrt=False, error_model="numpy")
 def lane_error(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -192,7 +193,7 @@ def lane_error(
     return error
 
 
-@njit(nogil=True, _nrt=False, error_model="numpy")
+@njit(**INNER, _nrt=False, error_model="numpy")
 def choose(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -220,7 +221,7 @@ def choose(
                     state[CHOSEN + group * LANES + lane] = state[FOUND + 2 * GROUPS + group]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def search(
     data: NDArray[np.float32],
     state: NDArray[np.float32],

@@ -28,6 +28,7 @@ from app.encodings.kernels.half import (
     put_half,
     step_bits,
 )
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -62,7 +63,7 @@ LOWEST, HIGHEST = np.float32(-32), np.float32(31)
 """The stored scales' range, less 32."""
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def prepare(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
     """Find each sub-block's extreme, finish the importances and sum what does not change."""
     for k in range(LANES):
@@ -89,7 +90,7 @@ def prepare(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
             state[SUM_VV + k] += w * row[k] * row[k]
 
 
-@njit(nogil=True, fastmath=RELAXED)
+@njit(**INNER, fastmath=RELAXED)
 def tally(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
     """Round every value v to the codebook's q near v * INVERSE * UNIT; sum w q q and w q v."""
     for k in range(LANES):
@@ -111,7 +112,7 @@ def tally(data: NDArray[np.float32], state: NDArray[np.float32]) -> None:
             state[SUM_QV + k] = qv
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_stretch(data: NDArray[np.float32], state: NDArray[np.float32], value: np.float32) -> None:
     """Fit a scale that puts the extremes near `value`; keep it where it is the best."""
     for k in range(LANES):
@@ -126,7 +127,7 @@ def try_stretch(data: NDArray[np.float32], state: NDArray[np.float32], value: np
         state[SCALE + k] = scale if better else state[SCALE + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def set_step(state: NDArray[np.float32], first: int, subs: int) -> np.int64:
     """Fix the d of `subs` sub-blocks, and of several the scales nearest; returns d's bits."""
     if subs == 1:
@@ -149,7 +150,7 @@ def set_step(state: NDArray[np.float32], first: int, subs: int) -> np.int64:
     return half
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_code(data: NDArray[np.float32], state: NDArray[np.float32], change: np.float32) -> None:
     """Try the 6-bit scale that is `change` away from the nearest; keep it where it is the best."""
     for k in range(LANES):
@@ -166,7 +167,7 @@ def try_code(data: NDArray[np.float32], state: NDArray[np.float32], change: np.f
         state[BEST_CODE + k] = code if better else state[BEST_CODE + k]
 
 
-@njit(nogil=True, error_model="numpy", fastmath=RELAXED)
+@njit(**INNER, error_model="numpy", fastmath=RELAXED)
 def write_codes(
     weights: NDArray[np.float32],
     scale: np.float32,
@@ -185,7 +186,7 @@ def write_codes(
         out[i] = codes[i] | codes[SUB // 2 + i] << np.uint8(4)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_scales(state: NDArray[np.float32], first: int, out: NDArray[np.uint8]) -> None:
     """Eight scales: 16 bits of two high bits each, then 4 bytes of two low nibbles each."""
     highs = np.int64(0)
@@ -197,7 +198,7 @@ def pack_scales(state: NDArray[np.float32], first: int, out: NDArray[np.uint8]) 
     out[0], out[1] = highs & 255, highs >> 8
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def search(
     data: NDArray[np.float32], state: NDArray[np.float32], subs: int, halves: NDArray[np.int64]
 ) -> None:

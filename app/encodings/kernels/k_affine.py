@@ -21,6 +21,7 @@ from app.encodings.kernels.affine_search import (
     write_codes,
 )
 from app.encodings.kernels.half import faults_of, get_half, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ BLOCKS = LANES * SUB // SUPER
 """Super-blocks that are searched at once."""
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_scales(state: NDArray[np.float32], block: int, out: NDArray[np.uint8]) -> None:
     """8 scales and 8 minima in 12 bytes: the last four of each put their top bits on the first."""
     for j in range(4):
@@ -48,7 +49,7 @@ def pack_scales(state: NDArray[np.float32], block: int, out: NDArray[np.uint8]) 
         out[8 + j] = np.uint8((s4 & 15) | (m4 & 15) << 4)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_codes(codes: NDArray[np.uint8], bits: int, out: NDArray[np.uint8]) -> None:
     """With 5 bits, the highest: bit j of a byte is of sub-block j. Then nibbles, of two each."""
     if bits == 5:

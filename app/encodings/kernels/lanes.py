@@ -19,6 +19,7 @@ from numba import njit
 
 from app.encodings.kernels import numbers
 from app.encodings.kernels.half import MAGNITUDE
+from app.encodings.kernels.inner import INNER
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +40,7 @@ INVERSE, SHIFT, SUM_Q, SUM_QQ, SUM_QV, SUM_V, SUM_VV, ERROR, SCALE = (i * LANES 
 SHARED = 9 * LANES
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def spread(part: NDArray[np.float32], n: int, rows: NDArray[np.float32]) -> None:
     """Transpose (LANES, n) to (n, LANES)."""
     for i in range(n):
@@ -47,7 +48,7 @@ def spread(part: NDArray[np.float32], n: int, rows: NDArray[np.float32]) -> None
             rows[i * LANES + lane] = part[lane * n + i]
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -> np.int64:
     """Fill the lanes with sub-blocks of n weights; lanes without weights become zero.
 
@@ -67,7 +68,7 @@ def transpose(weights: NDArray[np.float32], n: int, data: NDArray[np.float32]) -
     return np.int64(top)
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def transpose_importance(
     columns: NDArray[np.float32], first: int, n: int, data: NDArray[np.float32]
 ) -> None:
@@ -82,7 +83,7 @@ def transpose_importance(
             data[(n + i) * LANES + lane] = columns[at + i]
 
 
-@njit(nogil=True, fastmath=RELAXED)
+@njit(**INNER, fastmath=RELAXED)
 def tally(
     data: NDArray[np.float32],
     state: NDArray[np.float32],
@@ -117,7 +118,7 @@ def tally(
             state[SUM_QV + k] = qv
 
 
-@njit(nogil=True, fastmath=RELAXED)
+@njit(**INNER, fastmath=RELAXED)
 def tally_symmetric(
     data: NDArray[np.float32],
     state: NDArray[np.float32],

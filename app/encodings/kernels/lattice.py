@@ -24,6 +24,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.grids import Grid
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.simd import (
     below,
     bits_of,
@@ -39,8 +40,7 @@ from app.encodings.kernels.simd import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-part = njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compiles what only other kernels call, in a third less time. Called by Python, it would crash."""
+part = njit(**INNER, error_model="numpy")
 
 LANES = 32
 """Groups side by side: four vectors, or all groups of eight of a super-block."""

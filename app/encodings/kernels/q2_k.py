@@ -20,6 +20,7 @@ from app.encodings.kernels.affine_search import (
     write_codes,
 )
 from app.encodings.kernels.half import faults_of, get_half, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ BLOCKS = LANES * SUB // SUPER
 BLOCK_BYTES = 84
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_codes(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """Each half of 128: the quarters' codes in one byte, from the low bits up."""
     for half in range(2):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels.half import faults_of, get_half, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES
 from app.encodings.kernels.signed_search import (
     BEST_CODE,
@@ -35,7 +36,7 @@ BLOCKS = LANES * SUB // SUPER
 BLOCK_BYTES = 110
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_codes(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """High bits: bit j of a byte is of the j-th 32. Then pairs: of 4 quarters of 128 in one."""
     two = np.uint8(2)
@@ -63,7 +64,7 @@ def pack_codes(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
             )
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_scales(state: NDArray[np.float32], block: int, out: NDArray[np.uint8]) -> None:
     """16 times 6 bits: 8 bytes of nibbles, two each; then in 4 bytes the high pairs, four each."""
     for i in range(4):

@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from app.encodings.kernels.half import faults_of, get_half, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES
 from app.encodings.kernels.signed_search import (
     BEST_CODE,
@@ -35,7 +36,7 @@ BLOCKS = LANES * SUB // SUPER
 BLOCK_BYTES = 210
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_codes(codes: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """Each half of 128: nibbles of quarters 0 and 2, 1 and 3; high bits of the four in one byte."""
     four, fifteen = np.uint8(4), np.uint8(15)

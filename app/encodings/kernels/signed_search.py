@@ -22,6 +22,7 @@ from numba import njit
 
 from app.encodings.kernels import lanes
 from app.encodings.kernels.half import half_bits, half_value, step_bits
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import (
     ERROR,
     INVERSE,
@@ -46,7 +47,7 @@ ROWS = lanes.SHARED + 6 * LANES
 F0, F1, F2 = np.float32(0), np.float32(1), np.float32(2)
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def prepare(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: SignedGrid, weighed: bool
 ) -> None:
@@ -80,7 +81,7 @@ def prepare(
             state[SUM_VV + k] += w * values[k] * values[k]
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_place(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: SignedGrid, place: np.float32
 ) -> None:
@@ -98,7 +99,7 @@ def try_place(
         state[SCALE + k] = scale if better else state[SCALE + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def set_step(
     state: NDArray[np.float32], block: int, grid: SignedGrid, halves: NDArray[np.int64]
 ) -> None:
@@ -117,7 +118,7 @@ def set_step(
         state[STEP + k] = half_value(halves[block])
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def start_codes(state: NDArray[np.float32], grid: SignedGrid) -> None:
     """The codes nearest to the real-valued scales."""
     low, high = grid.lowest_scale, -grid.lowest_scale - F1
@@ -129,7 +130,7 @@ def start_codes(state: NDArray[np.float32], grid: SignedGrid) -> None:
         state[ERROR + k] = np.inf
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def refit_step(
     state: NDArray[np.float32], block: int, grid: SignedGrid, halves: NDArray[np.int64]
 ) -> None:
@@ -148,7 +149,7 @@ def refit_step(
         state[ERROR + k] = np.inf
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def try_code(
     data: NDArray[np.float32], state: NDArray[np.float32], grid: SignedGrid, change: np.float32
 ) -> None:
@@ -170,7 +171,7 @@ def try_code(
         state[BEST_QV + k] = qv if better else state[BEST_QV + k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def fit(
     weights: NDArray[np.float32],
     columns: NDArray[np.float32],
@@ -202,7 +203,7 @@ def fit(
     return largest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**INNER, error_model="numpy")
 def choose_codes(
     grid: SignedGrid,
     data: NDArray[np.float32],
@@ -223,7 +224,7 @@ def choose_codes(
             try_code(data, state, grid, change)
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def write_codes(
     weights: NDArray[np.float32],
     state: NDArray[np.float32],

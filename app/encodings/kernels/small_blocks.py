@@ -29,6 +29,7 @@ from app.encodings.kernels.half import (
     half_bits,
     put_half,
 )
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.simd import (
     below,
     bits_of,
@@ -62,7 +63,7 @@ def inverse_of(scale: np.float32) -> np.float32:
     return inverse if abs(inverse) < np.inf else F0
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def first_of(weights: NDArray[np.float32], at: int, magnitude: np.float32) -> np.float32:
     """The first weight of a block that has this magnitude."""
     for i in range(at, at + BLOCK):

@@ -14,6 +14,7 @@ from numba import njit
 from app.encodings.kernels import affine_search, signed_search
 from app.encodings.kernels.affine_search import LOW, OFFSET
 from app.encodings.kernels.half import faults_of, half_bits, half_value, put_half
+from app.encodings.kernels.inner import INNER
 from app.encodings.kernels.lanes import LANES, RELAXED, SCALE
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def encode_affine(
     return faults
 
 
-@njit(nogil=True, fastmath=RELAXED, error_model="numpy")
+@njit(**INNER, fastmath=RELAXED, error_model="numpy")
 def write_codes(
     weights: NDArray[np.float32],
     place: tuple[np.float32, np.float32],
@@ -99,7 +100,7 @@ def write_codes(
         codes[i] = np.uint8(np.int32(q))
 
 
-@njit(nogil=True)
+@njit(**INNER)
 def pack_codes(codes: NDArray[np.uint8], size: int, out: NDArray[np.uint8]) -> None:
     """Nibbles, weight i with weight i + 16; before them, if there is room, the high bits."""
     if size > 16:
