@@ -86,12 +86,12 @@ def test_that_the_memory_layout_of_a_weight_does_not_matter(encoding):
 
 @every
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("place", [0, 700, 1023])
-def test_that_numbers_that_are_none_are_refused(encoding, value, place):
-    weight = torch.randn(2, 1024)
-    weight[1, place] = value
-    with pytest.raises(NotFinite):
-        encoding.encode(weight)
+def test_that_numbers_that_are_none_are_refused(encoding, value):
+    for place in (0, 700, 1023):
+        weight = torch.randn(2, 1024)
+        weight[1, place] = value
+        with pytest.raises(NotFinite):
+            encoding.encode(weight)
 
 
 @with_kernels
