@@ -206,10 +206,8 @@ def config_of(name: str) -> dict[str, Any]:
         return quantization("awq", bits=4, version="gemm")
     if name == "mxfp4-experts":
         return quantization("mxfp4")
-    if kind == "hqq":
-        return quantization("hqq")
-    if kind in {"nf4", "fp4", "llm"}:
-        return quantization("bitsandbytes")
+    if kind in {"nf4", "fp4", "llm", "hqq"}:
+        return quantization("hqq" if kind == "hqq" else "bitsandbytes")
     if name.startswith("fp8-deepseek"):
         return quantization("fp8", weight_block_size=[128, 128])
     if name == "fp8-fbgemm":
