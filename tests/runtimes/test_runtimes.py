@@ -131,7 +131,20 @@ def answers(results: dict[str, Path]) -> Any:
     return of
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+#: Folders that a reader does not understand, though others do; all of it fails, or is nonsense.
+MISREAD = {
+    ("GPTQModel", "phi 3"): "GPTQModel 7.7 looks for gate_up_proj in two parts",
+    ("transformers", "qwen3 moe"): "transformers 5.23 leaves quantized experts out",
+}
+
+
+def marked(case: Case) -> Any:
+    reason = MISREAD.get((case.reader, case.family))
+    marks = [pytest.mark.xfail(reason=reason, strict=True)] if reason else []
+    return pytest.param(case, id=str(case), marks=marks)
+
+
+@pytest.mark.parametrize("case", map(marked, cases()))
 def test_that_a_runtime_computes_with_the_weights_that_we_read(
     case: Case, answers: Any, results: dict[str, Path]
 ) -> None:
