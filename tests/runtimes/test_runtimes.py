@@ -144,7 +144,7 @@ def marked(case: Case) -> Any:
     return pytest.param(case, id=str(case), marks=marks)
 
 
-@pytest.mark.parametrize("case", map(marked, cases()))
+@pytest.mark.parametrize("case", [marked(case) for case in cases()])
 def test_that_a_runtime_computes_with_the_weights_that_we_read(
     case: Case, answers: Any, results: dict[str, Path]
 ) -> None:
