@@ -1,6 +1,7 @@
 """From a name on the hub to a finished file, through the commands."""
 
 import json
+from dataclasses import replace
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +65,10 @@ def test_that_inspecting_reads_headers_and_no_weights(say, hub):
     found = Inspection.from_json(document)
     here = Inspection.from_json(json.loads(say("inspect", sample_model(), "--json")[1]))
     assert code == 0
-    assert found.choices == here.choices
+    for one, other in zip(found.choices, here.choices, strict=True):
+        same_file = bool(one.extension)  # a folder's card names the place that it comes from
+        assert one == (other if same_file else replace(other, nbytes=one.nbytes))
+        assert abs(one.nbytes - other.nbytes) < 200
     assert found.model.path == "org/sample"
     assert found.model.name == "sample"
     assert found.model.nbytes == here.model.nbytes
