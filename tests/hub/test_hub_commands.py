@@ -1,9 +1,9 @@
 """From a name on the hub to a finished file, through the commands."""
 
 import json
-from dataclasses import replace
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
