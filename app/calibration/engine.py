@@ -16,6 +16,8 @@ from app.calibration.checkpoint import LayerCheckpoint
 from app.calibration.collectors import Collected, Collector, Statistic
 from app.calibration.multiplications import watching
 from app.core.errors import BadModelFile, Unsupported
+from app.core.events import Progress
+from app.core.retelling import retold
 from app.models.layerwise import Lent, Place, Step, Stream, in_slices, moved
 from app.models.skeleton import Skeleton, Weights, WeightSource
 
@@ -63,13 +65,13 @@ def collect(
         last = index == passing.layers
         item = "output" if last else f"layer {index + 1} of {passing.layers}"
         steps = passing.head() if last else passing.layer(index)
-        while True:
-            try:
-                done += next(steps)
-            except StopIteration as end:
-                found.merge(end.value)
-                break
-            yield Step(done, total, item)
+
+        def told(count: int, item: str = item) -> Step:
+            nonlocal done
+            done += count
+            return Step(done, total, item)
+
+        found.merge((yield from retold(steps, told)))
         if checkpoint and not last:
             checkpoint.save(index + 1, passing.hidden, found)
     return found
@@ -202,6 +204,11 @@ class Pass:
                 "Its files are probably damaged. Download the model again.",
                 f"after layer {layer}",
             )
+
+
+def in_words(step: Step) -> Progress:
+    """How far a calibration is, as a worker says it."""
+    return Progress("calibrate", step.done, step.total, step.item, step.done / step.total)
 
 
 @dataclass(slots=True)

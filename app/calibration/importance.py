@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from app.calibration.cache import ImportanceCache, cache_key
 from app.calibration.chats import ChatTemplate
 from app.calibration.checkpoint import LayerCheckpoint
 from app.calibration.collectors import Collected, SumOfSquares
-from app.calibration.engine import collect
+from app.calibration.engine import collect, in_words
 from app.calibration.matching import by_matrix
 from app.calibration.text import (
     DEFAULT_CHUNKS,
@@ -22,6 +21,7 @@ from app.calibration.text import (
 )
 from app.core.errors import Unsupported
 from app.core.events import Note, Progress
+from app.core.retelling import retold
 from app.evaluation.text import window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.formats.gguf.imatrix import ImportanceMatrix, Squares
@@ -131,20 +131,12 @@ def _collected(
     source: NamedWeights, windows: CalibrationWindows, place: Place, unfinished: LayerCheckpoint
 ) -> Generator[Progress | Note, None, Collected]:
     passing = collect(source, windows.tokens, SumOfSquares(), place, unfinished)
-    with closing(passing) as steps:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                found: Collected = end.value
-                if place.full:
-                    yield Note(
-                        f"The memory of {place.full} was too small to calibrate there; "
-                        "the processor went on."
-                    )
-                return found
-            share = step.done / step.total
-            yield Progress("calibrate", step.done, step.total, step.item, share)
+    found = yield from retold(passing, in_words)
+    if place.full:
+        yield Note(
+            f"The memory of {place.full} was too small to calibrate there; the processor went on."
+        )
+    return found
 
 
 def matrices_of(found: Collected, weights: Iterable[Weight]) -> dict[str, Squares]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.base import Answer
-from app.commands.terminal import ProgressLine
+from app.commands.terminal import outcome
 from app.core import words
-from app.core.events import Event
 
 if TYPE_CHECKING:
-    from app.core.plan import Plan
     from app.formats.gguf.companion import Companion
 
 
@@ -42,7 +38,7 @@ def write(
     if target.suffix.lower() != ".gguf":
         target = target.with_name(f"{target.name}.gguf")
     events = write_companion(conversion, args.format, target, sources, overwrite=args.overwrite)
-    plan = _last(events)
+    plan = outcome(events)
     lines = [f"{target} ({words.size(plan.total_bytes)}, {len(plan.tensors)} tensors)"]
     lines += [f"note: {note}" for note in plan.notes]
     document = {
@@ -52,17 +48,3 @@ def write(
         "notes": list(plan.notes),
     }
     return Answer("\n".join(lines), document)
-
-
-def _last(events: Generator[Event, None, Plan]) -> Plan:
-    """Drive a generator, showing what it says; its result."""
-    line = ProgressLine()
-    with closing(events):
-        try:
-            while True:
-                line.show(next(events))
-        except StopIteration as end:
-            plan: Plan = end.value
-            return plan
-        finally:
-            line.clear()

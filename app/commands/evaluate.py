@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from typing_extensions import override
 
 from app.commands.base import Answer, Command
-from app.commands.terminal import ProgressLine, positive, table
+from app.commands.terminal import outcome, positive, table
 from app.core import words
 from app.core.errors import Unsupported
-from app.core.events import Event
 from app.core.report import Quality, TensorResult
 
-Result = TypeVar("Result")
 _WORST = 10
 
 
@@ -56,24 +52,10 @@ class Evaluate(Command):
             context=window_length(source.config),
             path=args.text,
         )
-        tensors = _last(compare_weights(source, result))
-        quality = _last(compare(source, result, windows, args.device))
+        tensors = outcome(compare_weights(source, result))
+        quality = outcome(compare(source, result, windows, args.device))
         document = {"quality": asdict(quality), "tensors": [asdict(row) for row in tensors]}
         return Answer(_text(quality, tensors), document)
-
-
-def _last(events: Generator[Event, None, Result]) -> Result:
-    """Drive a generator, showing what it says; its result."""
-    line = ProgressLine()
-    with closing(events):
-        try:
-            while True:
-                line.show(next(events))
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        finally:
-            line.clear()
 
 
 def _text(quality: Quality, tensors: tuple[TensorResult, ...]) -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator
-from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -12,10 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from app.commands.base import Answer, Command
-from app.commands.terminal import ProgressLine, positive, table
+from app.commands.terminal import outcome, positive, table
 from app.core import words
 from app.core.errors import Unsupported
-from app.core.events import Note, Progress
 
 if TYPE_CHECKING:
     from app.formats.gguf.imatrix import ImportanceMatrix
@@ -83,23 +80,9 @@ def _compute(args: argparse.Namespace) -> Answer:
             "Choose another name with --out, or allow it to be replaced with --overwrite.",
         )
     options = ImportanceOptions(args.text or args.chat, args.chunks, args.fresh)
-    matrix = _last(importance_of(checkpoint, options, Place(args.device)))
+    matrix = outcome(importance_of(checkpoint, options, Place(args.device)))
     matrix.save(out)
     return _answer(out, matrix)
-
-
-def _last(events: Generator[Progress | Note, None, ImportanceMatrix]) -> ImportanceMatrix:
-    """Drive a generator, showing what it says; its result."""
-    line = ProgressLine()
-    with closing(events):
-        try:
-            while True:
-                line.show(next(events))
-        except StopIteration as end:
-            matrix: ImportanceMatrix = end.value
-            return matrix
-        finally:
-            line.clear()
 
 
 def _answer(path: Path, matrix: ImportanceMatrix) -> Answer:

@@ -6,10 +6,14 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from typing import TypeVar
 
 from app.core import words
 from app.core.events import Event, Note, Progress
+
+Result = TypeVar("Result")
 
 PHASES = {
     "prepare": "Preparing",
@@ -118,3 +122,17 @@ class ProgressLine:
             self._stream.write("\r" + line[:100].ljust(self._width))
             self._width = min(100, len(line))
         self._stream.flush()
+
+
+def outcome(events: Generator[Event, None, Result]) -> Result:
+    """Drive a generator, showing what it says; its result."""
+    line = ProgressLine()
+    with closing(events):
+        try:
+            while True:
+                line.show(next(events))
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            line.clear()

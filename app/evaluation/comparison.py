@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.core.errors import BadModelFile, Unsupported
 from app.core.events import Note, Progress
 from app.core.report import Quality
+from app.core.retelling import retold
 from app.evaluation.tally import Part, Tally
 from app.evaluation.text import Windows
-from app.models.layerwise import Lent, Place, in_slices, moved, run_layers
+from app.models.layerwise import Lent, Place, Step, in_slices, moved, run_layers
 from app.models.skeleton import Skeleton, Weights, WeightSource
 
 if TYPE_CHECKING:
@@ -93,15 +93,12 @@ def _last_states(
     skeleton: Skeleton, sources: Sequence[WeightSource], tokens: Tensor, place: Place
 ) -> Generator[Progress, None, list[Tensor]]:
     """All models' hidden states behind the last layer."""
-    with closing(run_layers(skeleton, sources, tokens, place)) as passing:
-        while True:
-            try:
-                step = next(passing)
-            except StopIteration as end:
-                states: list[Tensor] = end.value
-                return states
-            whole = step.total * (1 + _HEAD_LAYERS / skeleton.layers)
-            yield Progress("evaluate", step.done, step.total, step.item, step.done / whole)
+
+    def told(step: Step) -> Progress:
+        whole = step.total * (1 + _HEAD_LAYERS / skeleton.layers)
+        return Progress("evaluate", step.done, step.total, step.item, step.done / whole)
+
+    return retold(run_layers(skeleton, sources, tokens, place), told)
 
 
 def _scored(

@@ -24,6 +24,7 @@ from app.calibration.moments import Gather
 from app.calibration.smoothing import Smoother
 from app.calibration.treatment import CASTS, Treatment
 from app.core.events import Note, Progress, TensorDone
+from app.core.retelling import retold
 from app.encodings import find_encoding
 from app.encodings.base import Encoding
 from app.formats.slices import Slice, matrix_rows
@@ -136,13 +137,8 @@ class LayerFiller:
     def _shown(
         self, steps: Generator[int, None, Outcome], item: str
     ) -> Generator[Progress, None, Outcome]:
-        while True:
-            try:
-                count = next(steps)
-            except StopIteration as end:
-                outcome: Outcome = end.value
-                return outcome
-            yield self._course.after(count * self._pass.hidden.shape[1], item)
+        length = self._pass.hidden.shape[1]
+        return retold(steps, lambda count: self._course.after(count * length, item))
 
     def _fill(self, work: Sequence[Reading], found: Collected) -> Events:
         """Write the tensors of `work` with what is known of their inputs."""

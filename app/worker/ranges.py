@@ -9,13 +9,12 @@ import json
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
-from app.calibration.collectors import Collected
-from app.calibration.engine import collect
+from app.calibration.engine import collect, in_words
 from app.calibration.moments import Gather
 from app.core.errors import Unsupported
 from app.core.events import Note, Progress
 from app.core.files import write_atomic
-from app.models.layerwise import Step
+from app.core.retelling import retold
 from app.worker.shown import show, shown_facts
 from app.worker.work import Work
 
@@ -57,7 +56,7 @@ def _seen(work: Work) -> Generator[Progress | Note, None, Ranges]:
     shown = yield from show(work.job, work.source, result.plan)
     gather = Gather(frozenset({"absmax"}))
     passing = collect(shown.source, shown.windows, gather, shown.place)
-    found = yield from _told(passing)
+    found = yield from retold(passing, in_words)
     stored = shown.source.description.stored
     return {
         stored.get(name, name): {
@@ -67,16 +66,6 @@ def _seen(work: Work) -> Generator[Progress | Note, None, Ranges]:
         }
         for name in found.names()
     }
-
-
-def _told(passing: Generator[Step, None, Collected]) -> Generator[Progress, None, Collected]:
-    while True:
-        try:
-            step = next(passing)
-        except StopIteration as end:
-            found: Collected = end.value
-            return found
-        yield Progress("calibrate", step.done, step.total, step.item, step.done / step.total)
 
 
 def _read(kept: Path, facts: str) -> Ranges | None:

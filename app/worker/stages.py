@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from app.core.events import Event, Progress
 from app.core.job import Job
 from app.core.plan import Plan
 from app.core.recipe import AUTOMATIC
+from app.core.retelling import retold
 from app.evaluation.comparison import DEFAULT_TOKENS
 from app.evaluation.text import DEFAULT_CONTEXT
 from app.worker.shown import DEFAULT_SAMPLES
@@ -93,13 +93,10 @@ class Stages:
         share: float = getattr(self, stage) / parts
         before = sum(getattr(self, earlier) for earlier in _ORDER[: _ORDER.index(stage)])
         before += share * part
-        with closing(events):
-            while True:
-                try:
-                    event = next(events)
-                except StopIteration as end:
-                    result: Result = end.value
-                    return result
-                if isinstance(event, Progress):
-                    event = replace(event, overall=before + share * event.overall)
-                yield event
+
+        def placed(event: Event) -> Event:
+            if isinstance(event, Progress):
+                return replace(event, overall=before + share * event.overall)
+            return event
+
+        return retold(events, placed)
