@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _JUDGED = 256
-"""Rows of a matrix that are rounded to the nearest as well, to see which is better."""
+"""At most so many rows of a matrix are rounded to the nearest as well, to see which is better."""
 _SHORT = 32
 """Columns of a span that is called short."""
 
@@ -76,29 +76,29 @@ class Gptq(Method):
         moment = statistics.second_moment
         assert moment is not None
         importance = moment.diagonal().contiguous()
+        parts = self._rounded(weight, encoding, moment)
         matrix = weight.reshape(-1, weight.shape[-1])
-        some = matrix[:: max(1, len(matrix) // _JUDGED)][:_JUDGED].contiguous()
-        parts = self._rounded(some, encoding, moment)
-        plain = encoding.encode(some, importance)
-        losses = [_loss(some, encoding, tried, moment) for tried in (parts, plain)]
-        if losses[1] < losses[0]:  # grids that saturate, or hold the weights exactly
-            return encoding.encode(weight, importance)
-        if len(some) < len(matrix):
-            parts = self._rounded(matrix, encoding, moment)
-        promised = encoding.layout(tuple(weight.shape))
-        return {part.name: parts[part.name].view(part.shape) for part in promised}
+        some = slice(None, None, -(-len(matrix) // _JUDGED))
+        rounded = encoding.decode(parts, tuple(weight.shape)).view_as(matrix)[some]
+        rows = matrix[some].contiguous()
+        nearest = encoding.decode(encoding.encode(rows, importance), tuple(rows.shape))
+        if _loss(rows - nearest, moment) < _loss(rows - rounded, moment):
+            return encoding.encode(weight, importance)  # grids saturate, or hold the weights
+        return parts
 
-    def _rounded(self, matrix: Tensor, encoding: Encoding, moment: Tensor) -> dict[str, Tensor]:
+    def _rounded(self, weight: Tensor, encoding: Encoding, moment: Tensor) -> dict[str, Tensor]:
+        matrix = weight.reshape(-1, weight.shape[-1])
         grids = grids_of(encoding, matrix, moment.diagonal().contiguous())
         refit = grids.span <= _SHORT if self.refit is None else self.refit
         span = grids.span if refit else len(moment)
         feedback = _LATEST.of(moment, self.damping, span)
-        return grids.store(feedback.round(matrix, grids, span))
+        parts = grids.store(feedback.round(matrix, grids, span))
+        promised = encoding.layout(tuple(weight.shape))
+        return {part.name: parts[part.name].view(part.shape) for part in promised}
 
 
-def _loss(weight: Tensor, encoding: Encoding, parts: dict[str, Tensor], moment: Tensor) -> float:
-    """tr((W - Q) H (W - Q)^T)."""
-    error = weight - encoding.decode(parts, tuple(weight.shape))
+def _loss(error: Tensor, moment: Tensor) -> float:
+    """tr(E H E^T)."""
     return float(((error @ moment) * error).sum())
 
 

@@ -8,8 +8,9 @@ from slow_reference import nearest_to_output, rounded
 
 from app.encodings import ENCODINGS, find_encoding
 from app.encodings.block_grids import BLOCK_GRIDS
+from app.methods import kernels
 from app.methods.base import Statistics
-from app.methods.feedback import Feedback
+from app.methods.feedback import _TOGETHER, Feedback, _rounded_here, _rounded_there, _Scales
 from app.methods.gptq import _LATEST, Gptq
 from app.methods.grid import Grids, grids_of
 from app.methods.nearest import Nearest
@@ -226,3 +227,23 @@ def test_that_either_way_of_finding_grids_beats_rounding(refit, seen):
     error = output_error(weight, decoded(Gptq(refit=refit), "Q5_0", weight, known), judge)
     weighed = output_error(weight, decoded(Nearest(), "Q5_0", weight, known), judge)
     assert error < 0.7 * weighed
+
+
+def test_that_processors_and_other_devices_round_columns_alike():
+    assert _TOGETHER == kernels.ROWS
+    columns, rows, count = 128, 2 * _TOGETHER, 4
+    step = torch.rand(count, rows) + 0.5
+    step[1, ::3] = 0
+    inverse = torch.where(step > 0, 1 / step, 0.0)
+    scales = _Scales(
+        torch.stack([step, torch.randn(count, rows), inverse]),
+        torch.randint(count, (columns,)),
+        (-3.0, 4.0),
+    )
+    passed = (torch.eye(columns) + 0.1 * torch.randn(columns, columns)).triu()
+    left = 3 * torch.randn(columns, rows)
+    here, there = _rounded_here(left, passed, scales), _rounded_there(left.clone(), passed, scales)
+    differ = (here[0] != there[0]).any(0)  # where a tie was broken otherwise
+    assert differ.sum() <= 2
+    assert not torch.equal(here[1], torch.zeros_like(here[1]))
+    torch.testing.assert_close(here[1][:, ~differ], there[1][:, ~differ], rtol=1e-3, atol=1e-3)
