@@ -17,6 +17,8 @@ from app.methods.base import Statistics
 if TYPE_CHECKING:
     from torch import Tensor
 
+_HASHED = 128
+"""Columns that tell rows apart."""
 _PRIME = 2_147_483_647
 """2^31 - 1: products of two numbers below it fit into int64."""
 
@@ -92,9 +94,13 @@ class Reservoir(Collector):
         return self.measure(torch.cat([one, other]))
 
     def _tickets(self, rows: Tensor) -> Tensor:
-        """A number for each row below `_PRIME`, int64: a random linear hash of its bits."""
+        """A number for each row below `_PRIME`, int64: a random linear hash of its bits.
+
+        Of some of its columns, if they are many: rows that are equal there are alike enough.
+        """
         import torch
 
+        rows = rows[:, :: max(1, rows.shape[-1] // _HASHED)]
         generator = torch.Generator().manual_seed(self.seed)
         shape = (rows.shape[-1],)
         factors = torch.randint(1, _PRIME, shape, generator=generator).to(rows.device)

@@ -87,6 +87,10 @@ class Encoding(ABC):
     def decode(self, parts: dict[str, Tensor], shape: tuple[int, ...]) -> Tensor:
         """Rebuild the float32 weight of `shape` that an inference engine would see."""
 
+    def rounded(self, weight: Tensor, importance: Tensor | None = None) -> Tensor:
+        """What `decode` makes of what `encode` does."""
+        return self.decode(self.encode(weight, importance), tuple(weight.shape))
+
     def nbytes(self, shape: tuple[int, ...]) -> int:
         """Bytes on disk of a weight of `shape`."""
         return sum(part.nbytes for part in self.layout(shape))

@@ -9,9 +9,9 @@ MLSys 2024, arXiv:2306.00978, section 3.2. Clipping, which follows there, is `Cl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from typing_extensions import override
 
@@ -22,8 +22,12 @@ from app.methods.options import option
 if TYPE_CHECKING:
     from torch import Tensor
 
-_JUDGED = 512
+Family: TypeAlias = Callable[[float], "Tensor"]
+
+_JUDGED = 256
 """Rows of a matrix that candidates are tried on."""
+_COARSE = 5
+"""Powers that are tried at first."""
 _LEAST = 1e-4
 """Means below it count as this much, relative to the mean of all columns."""
 
@@ -34,7 +38,12 @@ class Awq(Smoothing):
 
     name: ClassVar[str] = "awq"
     needs: ClassVar[frozenset[str]] = frozenset({"mean_abs", "samples"})
-    powers: int = option(20, "Powers from 0 up to 1 that are tried.", least=2, most=1000)
+    powers: int = option(
+        20,
+        "Steps between the powers 0 and 1, the best of which is searched for.",
+        least=2,
+        most=1000,
+    )
     of_weights: bool = option(
         True,
         "Whether factors that also look at the size of the weights are tried as well.",
@@ -44,16 +53,17 @@ class Awq(Smoothing):
     def search(
         self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
     ) -> Tensor:
-        import torch
-
-        samples = statistics.samples
-        assert samples is not None
-        best = torch.ones(samples.shape[-1], device=samples.device)
+        assert statistics.mean_abs is not None
+        best = 0 * statistics.mean_abs + 1
         least = self.loss(weights, best, encoding, statistics)
-        for factors in self._candidates(weights, statistics):
-            loss = self.loss(weights, factors, encoding, statistics)
+        for family in self._families(weights, statistics.mean_abs):
+
+            def tried(number: int, family: Family = family) -> float:
+                return self.loss(weights, family(number / self.powers), encoding, statistics)
+
+            number, loss = _lowest(tried, self.powers)
             if loss < least:
-                best, least = factors, loss
+                best, least = family(number / self.powers), loss
         return best
 
     @override
@@ -70,21 +80,34 @@ class Awq(Smoothing):
         scaled = None if importance is None else importance / factors.square()
         loss = 0.0
         for weight in map(_some_rows, weights):
-            stored = encoding.encode(weight * factors, scaled)
-            error = encoding.decode(stored, tuple(weight.shape)) / factors - weight
+            error = encoding.rounded(weight * factors, scaled) / factors - weight
             loss += float((samples @ error.mT).square().sum())
         return loss
 
-    def _candidates(self, weights: Sequence[Tensor], statistics: Statistics) -> Iterator[Tensor]:
-        assert statistics.mean_abs is not None
-        inputs = _relative(statistics.mean_abs)
-        sizes = _relative(sum(_size(weight) for weight in weights) + 0 * inputs)
-        for number in range(self.powers):
-            power = number / self.powers
-            if number:
-                yield _centred(inputs**power)
-            if self.of_weights:
-                yield _centred(inputs**power / sizes ** (1 - power))
+    def _families(self, weights: Sequence[Tensor], mean_abs: Tensor) -> Iterator[Family]:
+        """What makes factors of a power."""
+        inputs = _relative(mean_abs)
+        yield lambda power: _centred(inputs**power)
+        if self.of_weights:
+            sizes = _relative(sum(_size(weight) for weight in weights) + 0 * inputs)
+            yield lambda power: _centred(inputs**power / sizes ** (1 - power))
+
+
+def _lowest(function: Callable[[int], float], count: int) -> tuple[int, float]:
+    """Where `function` is lowest below `count`, and its value there.
+
+    A few numbers are tried first, then those around the best: it falls and rises about once.
+    """
+    step = max(1, count // _COARSE)
+    known = {number: function(number) for number in range(0, count, step)}
+    while step > 1:
+        step = (step + 1) // 2
+        best = min(known, key=known.__getitem__)
+        for number in (best - step, best + step):
+            if 0 <= number < count and number not in known:
+                known[number] = function(number)
+    best = min(known, key=known.__getitem__)
+    return best, known[best]
 
 
 def _some_rows(weight: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class Gptq(Method):
         some = slice(None, None, -(-len(matrix) // _JUDGED))
         rounded = encoding.decode(parts, tuple(weight.shape)).view_as(matrix)[some]
         rows = matrix[some].contiguous()
-        nearest = encoding.decode(encoding.encode(rows, importance), tuple(rows.shape))
+        nearest = encoding.rounded(rows, importance)
         if _loss(rows - nearest, moment) < _loss(rows - rounded, moment):
             return encoding.encode(weight, importance)  # grids saturate, or hold the weights
         return parts

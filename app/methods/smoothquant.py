@@ -72,8 +72,7 @@ class SmoothQuant(Smoothing):
         rounded = round_tokens(samples / factors)
         loss = 0.0
         for weight in weights:
-            parts = encoding.encode(weight * factors)
-            stored = encoding.decode(parts, tuple(weight.shape))
+            stored = encoding.rounded(weight * factors)
             loss += float((rounded @ stored.mT - samples @ weight.mT).square().sum())
         return loss
 
