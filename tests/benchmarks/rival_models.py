@@ -1,4 +1,4 @@
-"""Models for rivals.py: with few layers, to time one; and with outlier channels.
+"""Models for rivals.py: with few layers, or wide ones, to time one; and with outlier channels.
 
 Large models have a few channels that are many times larger than the others, which 8 bits a token
 cannot hold together with the rest. A small model is given some: norms are larger there and the
@@ -19,12 +19,15 @@ import smollm2
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from app.methods.activations import round_tokens
 from app.models.skeleton import Skeleton
 
 TIMES, CHANNELS = 32.0, 6
 """How many channels are how much larger; powers of two change no digit of a weight."""
+WIDTH = 2048
+"""Of the hidden state of a model that is made up."""
 _BEHIND = {
     "input_layernorm": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
     "post_attention_layernorm": ("mlp.gate_proj", "mlp.up_proj"),
@@ -47,6 +50,30 @@ def shortened(source: Path, layers: int) -> Path:
         numbers = {name: re.search(r"\.layers\.(\d+)\.", name) for name in weights}
         kept = {name for name, found in numbers.items() if not found or int(found[1]) < layers}
         _save(target, source, {name: weights[name] for name in kept}, num_hidden_layers=layers)
+    return target
+
+
+def made_up(source: Path, layers: int) -> Path:
+    """Random layers of `WIDTH`, which compute nothing of use; all else as in `source`."""
+    target = smollm2.cache() / f"{source.name}-wide-{layers}-layers"
+    if not (target / "model.safetensors").exists():
+        some = torch.Generator().manual_seed(layers)
+        config = json.loads((source / "config.json").read_text()) | {"num_hidden_layers": layers}
+        config |= {"hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "vocab_size": 49152}
+        config |= {"num_attention_heads": WIDTH // config["head_dim"]}
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        model.tie_weights()
+        shapes = {name: weight.shape for name, weight in model.named_parameters()}
+        _save(
+            target,
+            source,
+            {
+                name: (0.02 * torch.randn(shape, generator=some)).bfloat16()
+                for name, shape in shapes.items()
+            },
+            **config,
+        )
     return target
 
 

@@ -23,9 +23,11 @@ Kullback-Leibler divergence from the source, in nats, with its standard error; *
 often both put the same word first. **Against the best** is KL over that of the best other library's
 result with the same method: the tokens are the same, so that ratios are surer than the means.
 
-**A layer** is the processor's time for one layer, all threads together, with statistics, solving
-and writing: the difference between a model of {long} layers and one of {short}, divided by
-{between}, so that starting and loading do not count. **Times as long** is against Nibble's own.
+**A layer** is the time for one layer on two threads, with statistics, solving and writing: the
+difference between a model of {long} layers and one of {short}, divided by {between}, so that
+starting and loading do not count; of rounding, which needs no text, with layers of random weights
+that are {width:,} wide. **Times as long** is against Nibble's own; in brackets, the same of the
+processor's time, all threads together.
 
 """
 OURS = "Nibble"
@@ -33,6 +35,7 @@ TITLES = {
     "symmetric": "4 bits in groups of 128, symmetric",
     "asymmetric": "4 bits in groups of 128, with zero points",
     "inputs": "8 bits for weights and inputs, on a model with outlier channels",
+    "floats": "8-bit floats (E4M3) with a scale a row",
 }
 NOTES = {
     "inputs": """Six channels of what every norm gives are 32 times larger than in the model, and
@@ -87,7 +90,7 @@ def _line(row: Row, rows: Sequence[Row], kept: Mapping[str, Any]) -> str:
         against = f"{found['kl'] / best:.2f}"
     longer = ""
     if not ours and alike and _seconds(found) and _seconds(kept[alike[0].name]):
-        longer = f"{_seconds(found) / _seconds(kept[alike[0].name]):.1f}"
+        longer = _times(found, kept[alike[0].name])
     cells = (
         row.what,
         f"**{row.who}**" if ours else row.who,
@@ -105,6 +108,11 @@ def _method(row: Row) -> str:
     return row.what.split(",")[0]
 
 
-def _seconds(found: Mapping[str, Any]) -> float:
-    """Of the processor, for a layer; 0 where it was not timed."""
-    return float(found.get("layer", {}).get("processor", 0.0))
+def _seconds(found: Mapping[str, Any], clock: str = "seconds") -> float:
+    """For a layer; 0 where it was not timed."""
+    return float(found.get("layer", {}).get(clock, 0.0))
+
+
+def _times(found: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    ratios = (_seconds(found, clock) / _seconds(ours, clock) for clock in ("seconds", "processor"))
+    return "{:.1f} ({:.1f})".format(*ratios)

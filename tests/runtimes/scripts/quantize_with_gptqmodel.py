@@ -30,8 +30,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     ]
     started = time.perf_counter(), time.process_time()
     model.quantize(texts, batch_size=1)
-    ended = time.perf_counter(), time.process_time()
     model.save(request["target"])
+    ended = time.perf_counter(), time.process_time()
     return {"seconds": ended[0] - started[0], "processor": ended[1] - started[1]}
 
 
