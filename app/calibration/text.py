@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_CHUNKS = 64
-"""Windows read; more change little, fewer are felt."""
+"""Windows read for an importance matrix; more change little, fewer are felt."""
+DEFAULT_SAMPLES = 128
+"""Windows that methods are shown."""
 
 _FEW_CHUNKS = 16
 _CHARACTERS_A_TOKEN = 20  # far more than any tokenizer has on average; bounds what is read

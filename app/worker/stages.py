@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from app.calibration.text import DEFAULT_CHUNKS
+from app.calibration.text import DEFAULT_CHUNKS, DEFAULT_SAMPLES
 from app.calibration.treatment import Treatment
 from app.core.events import Event, Progress
 from app.core.job import Job
@@ -15,7 +15,6 @@ from app.core.recipe import AUTOMATIC
 from app.core.retelling import retold
 from app.evaluation.comparison import DEFAULT_TOKENS
 from app.evaluation.text import DEFAULT_CONTEXT
-from app.worker.shown import DEFAULT_SAMPLES
 from app.worker.work import threads_of
 
 Result = TypeVar("Result")
