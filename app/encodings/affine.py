@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _CLIPS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 #: From so many bits on, clipping costs more than the finer grid saves.
 _FINE = 6
+#: Weights that the kernel takes together (its `AT_ONCE`).
+_AT_ONCE = 32
 #: The smallest scales: F16's smallest number, and the smallest whose inverse the others hold.
 _LEAST_SCALE = {"F16": 2.0**-24, "BF16": 2.0**-126, "F32": 2.0**-126}
 
@@ -196,22 +198,64 @@ class Affine(FolderEncoding):
         grouped = weight.reshape(shape[0], -1, self.columns_a_group(shape))  # (rows, groups, group)
         counts = None if importance is None else importance.view(grouped.shape[1:])
         low, high = torch.aminmax(grouped, dim=-1, keepdim=True)
-        best = first, _ = self._span(low, high, clips[0])
         if len(clips) == 1:
-            return best[0].squeeze(-1), best[1].squeeze(-1)
-        least = torch.full_like(low, torch.inf)
-        for clip in clips:
-            scale, zero = self._span(low, high, clip)
+            scale, zero = self._span(low, high, clips[0])
+            return scale.squeeze(-1), zero.squeeze(-1)
+        found = [self._span(low, high, clip) for clip in clips]
+        scales, zeros = (torch.stack(some).squeeze(-1) for some in zip(*found, strict=True))
+        here = weight.device.type == "cpu" and grouped.shape[-1] % _AT_ONCE == 0
+        missed = self._missed_here if here else self._missed_there
+        # In squares of the first scale: those of small weights are too small for float32.
+        errors = missed(grouped, counts, scales, zeros) * (scales / scales[0]).square()
+        scale, zero, least = scales[0], zeros[0], errors[0]
+        for each in zip(scales[1:], zeros[1:], errors[1:], strict=True):  # of equals, the first
+            better = each[2] < least
+            kept = zip(each, (scale, zero, least), strict=True)
+            scale, zero, least = (torch.where(better, *both) for both in kept)
+        return scale, zero
+
+    def _missed_there(
+        self, grouped: Tensor, counts: Tensor | None, scales: Tensor, zeros: Tensor
+    ) -> Tensor:
+        """What rounding on several grids loses, in squares of their steps; on any device.
+
+        Args:
+            grouped: Weights, (rows, groups, group).
+            counts: What an error counts, (groups, group).
+            scales: (grids, rows, groups).
+            zeros: The same.
+
+        Returns:
+            (grids, rows, groups).
+        """
+        import torch
+
+        errors = []
+        for scale, zero in zip(scales[..., None], zeros[..., None], strict=True):
             place = self._places(grouped, scale, zero)
             missed = place.round().clamp_(0, 2**self.bits - 1).sub_(place).square_()
             if counts is not None:
                 missed *= counts
-            # In squares of the first scale: those of small weights are too small for float32.
-            error = missed.sum(-1, keepdim=True) * (scale / first).square()
-            better = error < least
-            least = torch.where(better, error, least)
-            best = torch.where(better, scale, best[0]), torch.where(better, zero, best[1])
-        return best[0].squeeze(-1), best[1].squeeze(-1)
+            errors.append(missed.sum(-1))
+        return torch.stack(errors)
+
+    def _missed_here(
+        self, grouped: Tensor, counts: Tensor | None, scales: Tensor, zeros: Tensor
+    ) -> Tensor:
+        """The same on the processor, many times faster."""
+        from app.encodings.kernels.group_errors import group_errors
+
+        errors = scales.new_empty(len(scales), scales[0].numel())
+        columns = grouped.new_ones(grouped[0].numel()) if counts is None else counts
+        group_errors(
+            grouped.reshape(-1).numpy(),
+            columns.reshape(-1).numpy(),
+            (zeros * scales).view_as(errors).numpy(),
+            scales.reciprocal().view_as(errors).numpy(),
+            2**self.bits - 1,
+            errors.numpy(),
+        )
+        return errors.view_as(scales)
 
     def _span(self, low: Tensor, high: Tensor, clip: float) -> tuple[Tensor, Tensor]:
         """Scale and zero of the grid over a share of `low` to `high`, and over 0."""

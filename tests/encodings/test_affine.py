@@ -140,3 +140,20 @@ def test_that_the_nearer_of_more_points_is_nearer() -> None:
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 40
+
+
+@pytest.mark.parametrize(
+    "name", ["packed-4bit-g128-sym", "gptq-3bit-g32-asym", "mlx-4bit-g64", "hqq-4bit-g64"]
+)
+@pytest.mark.parametrize("counted", [False, True])
+def test_that_processors_and_other_devices_lose_alike(name, counted):
+    encoding = find_encoding(name)
+    grouped = 0.1 * torch.randn(6, 4, encoding.group) + 0.03
+    counts = torch.rand(4, encoding.group) if counted else None
+    low, high = torch.aminmax(grouped, dim=-1, keepdim=True)
+    found = [encoding._span(low, high, clip) for clip in (1.0, 0.8, 0.6)]
+    scales, zeros = (torch.stack(some).squeeze(-1) for some in zip(*found, strict=True))
+    here = encoding._missed_here(grouped, counts, scales, zeros)
+    there = encoding._missed_there(grouped, counts, scales, zeros)
+    assert there.min() > 0
+    torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-5)
