@@ -146,8 +146,8 @@ def test_that_the_nearer_of_more_points_is_nearer() -> None:
     "name", ["packed-4bit-g128-sym", "gptq-3bit-g32-asym", "mlx-4bit-g64", "hqq-4bit-g64"]
 )
 @pytest.mark.parametrize("counted", [False, True])
-def test_that_processors_and_other_devices_lose_alike(name, counted):
-    encoding = find_encoding(name)
+def test_that_processors_and_other_devices_lose_alike(name: str, counted: bool) -> None:
+    encoding = AFFINE[name]
     grouped = 0.1 * torch.randn(6, 4, encoding.group) + 0.03
     counts = torch.rand(4, encoding.group) if counted else None
     low, high = torch.aminmax(grouped, dim=-1, keepdim=True)
