@@ -14,15 +14,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.calibration.collectors import Collected, Collector, Statistic
-from app.core.files import free_bytes
+from app.core.files import SPARE_BYTES, free_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _SECONDS = 120.0
 """Work that may be lost."""
-_KEPT_FREE = 2_000_000_000
-"""Bytes on the disk that are left to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state behind some layers, as an earlier run has left it."""
+
+    layers: int
+    found: Collected
+    """What was collected until then."""
+    _path: Path
+
+    def restore(self, hidden: Tensor) -> bool:
+        """Make `hidden` what it was then; False, and unchanged, if it is not of that form."""
+        from safetensors import safe_open
+
+        with safe_open(self._path, "pt") as file:
+            kept = file.get_slice("hidden")
+            if kept.get_shape() != list(hidden.shape) or kept[:0].dtype != hidden.dtype:
+                return False
+            for number, states in enumerate(hidden):  # the whole may be too large for the memory
+                states.copy_(kept[number])
+        return True
 
 
 @dataclass(slots=True)
@@ -35,8 +55,8 @@ class LayerCheckpoint:
     """Of what it is the state, where the path does not tell."""
     _saved: float = field(default_factory=time.monotonic, init=False)
 
-    def load(self, collector: Collector) -> tuple[int, Tensor, Collected] | None:
-        """Layers that are done, their hidden states, and what was collected until then."""
+    def load(self, collector: Collector) -> State | None:
+        """What an earlier run has left, if it was about the same."""
         from safetensors import SafetensorError, safe_open
 
         if not self.path.exists():
@@ -46,11 +66,16 @@ class LayerCheckpoint:
                 facts = json.loads((file.metadata() or {})["facts"])
                 if facts["key"] != self.key:
                     return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Copies: Windows does not replace a file that is mapped.
+                values = {
+                    name: file.get_tensor(name).clone()
+                    for name in file.keys()  # noqa: SIM118
+                    if name != "hidden"
+                }
             found = Collected(collector)
             for name, matrix, tokens, number in facts["statistics"]:
-                found.add(name, matrix, Statistic(tokens, tensors[str(number)]))
-            return facts["layers"], tensors["hidden"], found
+                found.add(name, matrix, Statistic(tokens, values[str(number)]))
+            return State(facts["layers"], found, self.path)
         except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             return None
 
@@ -66,7 +91,7 @@ class LayerCheckpoint:
         tensors = {str(id(known.value)): known.value for _, _, known in statistics}
         tensors["hidden"] = hidden
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if sum(tensor.nbytes for tensor in tensors.values()) + _KEPT_FREE > free_bytes(self.path):
+        if sum(tensor.nbytes for tensor in tensors.values()) + SPARE_BYTES > free_bytes(self.path):
             return
         listed = [(name, i, known.tokens, id(known.value)) for name, i, known in statistics]
         facts = json.dumps({"key": self.key, "layers": layers, "statistics": listed})

@@ -2,7 +2,8 @@
 
 What a layer's matrices are multiplied with is seen while the layer is on the device, reduced
 there, and added up on the host in float64. The model is held one layer at a time, as in
-`app.models.layerwise`; besides it, the hidden states of all windows wait on the host.
+`app.models.layerwise`; besides it, the hidden states of all windows wait on the host, in its memory
+or on its disk.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def collect(
     total = (passing.layers + 1) * len(windows)
     kept = checkpoint.load(collector) if checkpoint else None
     first, found = 0, Collected(collector)
-    if kept is not None and passing.resume(kept[1]):
-        first, found = kept[0], kept[2]
+    if kept is not None and kept.restore(passing.hidden):
+        first, found = kept.layers, kept.found
     done = first * len(windows)
     for index in range(first, passing.layers + 1):
         last = index == passing.layers
@@ -110,16 +111,11 @@ class Pass:
 
     @property
     def hidden(self) -> Tensor:
-        """The hidden states in front of the next layer, (windows, length, hidden size)."""
-        return self._stream.hidden
+        """The hidden states in front of the next layer, (windows, length, hidden size).
 
-    def resume(self, hidden: Tensor) -> bool:
-        """Go on with what `hidden` was in an earlier run; False if that cannot be."""
-        known = self._stream.hidden
-        if hidden.shape != known.shape or hidden.dtype != known.dtype:
-            return False
-        self._stream.hidden = hidden
-        return True
+        The same tensor for all layers.
+        """
+        return self._stream.hidden
 
     def names(self, index: int) -> frozenset[str]:
         """The tensors of the source that a layer is made of."""
@@ -198,7 +194,7 @@ class Pass:
         return named
 
     def _check_finite(self, layer: int) -> None:
-        if not self.hidden.isfinite().all():
+        if not all(bool(states.isfinite().all()) for states in self.hidden):
             raise BadModelFile(
                 "The model computes values that are not numbers.",
                 "Its files are probably damaged. Download the model again.",

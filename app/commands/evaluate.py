@@ -40,6 +40,7 @@ class Evaluate(Command):
         from app.evaluation.weight_error import compare_weights
         from app.models import open_model
         from app.models.named_weights import NamedWeights
+        from app.worker.device import place_on
 
         if args.text and not args.text.is_file():
             raise Unsupported(f"There is no file {args.text}.", "Give the path of a text file.")
@@ -53,7 +54,7 @@ class Evaluate(Command):
             path=args.text,
         )
         tensors = outcome(compare_weights(source, result))
-        quality = outcome(compare(source, result, windows, args.device))
+        quality = outcome(compare(source, result, windows, place_on(args.device)))
         document = {"quality": asdict(quality), "tensors": [asdict(row) for row in tensors]}
         return Answer(_text(quality, tensors), document)
 

@@ -66,7 +66,7 @@ def _compute(args: argparse.Namespace) -> Answer:
     from app.calibration.importance import ImportanceOptions, importance_of
     from app.models import open_model
     from app.models.facts import model_facts
-    from app.models.layerwise import Place
+    from app.worker.device import place_on
 
     if args.chat and args.chat.suffix.lower() != ".jsonl":
         raise Unsupported(
@@ -80,7 +80,7 @@ def _compute(args: argparse.Namespace) -> Answer:
             "Choose another name with --out, or allow it to be replaced with --overwrite.",
         )
     options = ImportanceOptions(args.text or args.chat, args.chunks, args.fresh)
-    matrix = outcome(importance_of(checkpoint, options, Place(args.device)))
+    matrix = outcome(importance_of(checkpoint, options, place_on(args.device)))
     matrix.save(out)
     return _answer(out, matrix)
 

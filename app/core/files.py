@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+SPARE_BYTES = 2_000_000_000
+"""Of a disk, left to others by what is only kept for a while."""
 _REPLACE_TRIES = 10  # on Windows a virus scanner may hold a new file open for a moment
 
 

@@ -34,20 +34,29 @@ _HEAD_LAYERS = 1  # the output matrices of both models, in layers' worth of prog
 
 
 def compare(
-    source: WeightSource, result: WeightSource, windows: Windows, device: str = "cpu"
+    source: WeightSource, result: WeightSource, windows: Windows, place: Place | None = None
 ) -> Generator[Progress | Note, None, Quality]:
     """Run both models on the same windows; see `compare_all`."""
-    (quality,) = yield from compare_all(source, [result], windows, device)
+    (quality,) = yield from compare_all(source, [result], windows, place)
     return quality
 
 
 def compare_all(
-    source: WeightSource, results: Sequence[WeightSource], windows: Windows, device: str = "cpu"
+    source: WeightSource,
+    results: Sequence[WeightSource],
+    windows: Windows,
+    place: Place | None = None,
 ) -> Generator[Progress | Note, None, list[Quality]]:
     """Run a model and its results on the same windows, the model once.
 
     Memory: one decoder layer in float32; the hidden states of all tokens on the host, for each
     model; 256 MB each for parts of the output matrices and for slices of logits.
+
+    Args:
+        source: The model.
+        results: What became of it.
+        windows: The text.
+        place: Where to compute; None: the processor.
 
     Returns:
         How far each result is from the source.
@@ -55,14 +64,15 @@ def compare_all(
     Raises:
         Unsupported: The model cannot be run here, or the text does not fit its vocabulary.
         BadModelFile: Weights are missing or have other shapes than the config says.
+        NotEnoughSpace: There is no room for the hidden states.
     """
+    place = place or Place()
     skeleton = Skeleton(source.config, max_layers=len(source.names))
     if int(windows.tokens.max()) >= skeleton.vocabulary:
         raise Unsupported(
             "The model's tokenizer has more words than the model itself.",
             "The result can be used, but its quality is not measured.",
         )
-    place = Place(device)
     states = yield from _last_states(skeleton, (source, *results), windows.tokens, place)
     found = []
     for number, result in enumerate(results):
@@ -109,10 +119,10 @@ def _scored(
     The output matrices are read a part of the vocabulary at a time, and each part meets the
     positions in slices.
     """
-    first = tokens.shape[1] // 2
-    before, after = (state[:, first:-1].flatten(0, 1) for state in pair.states)
-    following = tokens[:, first + 1 :].flatten()
-    tally = Tally(len(following))
+    scored = _scored_positions(tokens)
+    following = tokens.flatten()[scored + 1]
+    before, after = (states.flatten(0, 1) for states in pair.states)  # views: see `Scratch`
+    tally = Tally(len(scored))
     width = max(1, _MATRIX_BYTES // (4 * 2 * before.shape[1]))
     for start in range(0, skeleton.vocabulary, width):
         stop = min(skeleton.vocabulary, start + width)
@@ -120,19 +130,29 @@ def _scored(
 
         def compute(begin: int, end: int, heads: Lent = heads, start: int = start) -> Part:
             head_before, head_after = heads.placed()
+            positions = scored[begin:end]
             return Part.of(
-                _logits(skeleton, head_before, before[begin:end], place),
-                _logits(skeleton, head_after, after[begin:end], place),
+                _logits(skeleton, head_before, before[positions], place),
+                _logits(skeleton, head_after, after[positions], place),
                 moved(following[begin:end], place.device),
                 start,
             )
 
         rows = max(1, min(tokens.shape[1], _LOGIT_BYTES // (4 * _COPIES * (stop - start))))
-        for begin, end, part in in_slices(len(following), rows, place, compute):
+        for begin, end, part in in_slices(len(scored), rows, place, compute):
             tally.add(begin, end, part)
-            done = (start + (stop - start) * end / len(following)) / skeleton.vocabulary
+            done = (start + (stop - start) * end / len(scored)) / skeleton.vocabulary
             yield _head_progress(skeleton, pair, done)
     return tally
+
+
+def _scored_positions(tokens: Tensor) -> Tensor:
+    """Where scored tokens are in all windows put together: the second halves, less the ends."""
+    import torch
+
+    count, length = tokens.shape
+    starts = length * torch.arange(count)[:, None]
+    return (starts + torch.arange(length // 2, length - 1)).flatten()
 
 
 def _head_progress(skeleton: Skeleton, pair: _Pair, done: float) -> Progress:

@@ -1,8 +1,9 @@
 """Run a language model layer by layer, so that its size does not matter.
 
-One decoder layer is held at a time; the hidden states of all texts wait on the host. Several sets
-of weights (a model and its quantized result) go through the same pass, so that their last hidden
-states are known together and their logits can be compared in slices that are never stored.
+One decoder layer is held at a time; the hidden states of all texts wait on the host, in its memory
+or on its disk. Several sets of weights (a model and its quantized result) go through the same pass,
+so that their last hidden states are known together and their logits can be compared in slices that
+are never stored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from app.core.errors import Unsupported
 from app.models.blank_model import not_layerwise
+from app.models.scratch import Scratch
 from app.models.skeleton import LayerInputs, Skeleton, Weights, WeightSource
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class Place:
     """Where to compute. When a device's memory is too small, the processor, from then on."""
 
     device: str = "cpu"
+    scratch: Scratch = field(default_factory=Scratch)
+    """Where hidden states wait."""
     full: str = field(default="", init=False)
     """The device that was given up."""
 
@@ -151,6 +155,7 @@ class Stream:
     Raises:
         Unsupported: The model cannot be run layer by layer.
         BadModelFile: Weights are missing or have other shapes than the config says.
+        NotEnoughSpace: There is no room for the hidden states.
     """
 
     def __init__(
@@ -159,7 +164,9 @@ class Stream:
         self._skeleton = skeleton
         self._source = source
         self._place = place
-        self.hidden, self._inputs, self._one_by_one = _embed(skeleton, source, windows)
+        self.hidden, self._inputs, self._one_by_one = _embed(
+            skeleton, source, windows, place.scratch
+        )
 
     def advance(
         self, index: int, observer: Observer | None = None, source: WeightSource | None = None
@@ -243,7 +250,7 @@ def run_layers(
 
 
 def _embed(
-    skeleton: Skeleton, source: WeightSource, windows: Tensor
+    skeleton: Skeleton, source: WeightSource, windows: Tensor, scratch: Scratch
 ) -> tuple[Tensor, list[LayerInputs], bool]:
     """Hidden states in front of the first layer, and the layers' other inputs.
 
@@ -256,7 +263,7 @@ def _embed(
     first, inputs = skeleton.embed(weights, windows[:1])
     if first.shape[:2] != (1, windows.shape[1]):
         raise not_layerwise("its hidden states have a form of their own")
-    states = first.new_empty((len(windows), *first.shape[1:]))
+    states = scratch.empty((len(windows), *first.shape[1:]), first.dtype)
     for number, window in enumerate(windows):
         states[number], these = skeleton.embed(weights, window[None])
         if not _same(inputs, these):

@@ -20,7 +20,7 @@ from app.core.errors import BadModelFile
 from app.core.events import Event, Finished, Note, Progress, ResultDone
 from app.core.hub import is_hub_id
 from app.core.job import Job
-from app.core.partial import opened
+from app.core.partial import check_space, opened
 from app.core.recipe import AUTOMATIC
 from app.core.report import Report, load_report
 from app.devices import look
@@ -229,7 +229,9 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
 
     states = LayerCheckpoint(files.states, key=outcome.fingerprint)
     kept = Kept(written, states, result.folded, outcome.keep_folds)
-    yield from LayerFiller(shown, outcome.filling(), encoder, work.threads, kept).run()
+    filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, kept)
+    check_space(files.to_open())  # hidden states may have taken some of it
+    yield from filler.run()
     if shown.place.full:
         yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
 

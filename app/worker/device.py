@@ -1,11 +1,17 @@
-"""Whether the device that a job asks for is one that PyTorch can use here."""
+"""Where a job computes, and where its hidden states wait meanwhile."""
 
 from __future__ import annotations
 
 from app.core.errors import Unsupported
+from app.core.places import user_data
+from app.devices.memory import memory
 from app.devices.pytorch import accelerators
+from app.models.layerwise import Place
+from app.models.scratch import Scratch
 
 _KINDS = ("cuda", "mps", "xpu")  # ROCm's cards are called cuda, too
+_SHARE_OF_MEMORY = 4  # a fourth of what is free; layers, statistics and others take the rest
+_MOST_IN_MEMORY = 2_000_000_000
 
 
 def check_device(name: str) -> None:
@@ -24,3 +30,15 @@ def check_device(name: str) -> None:
         f"PyTorch cannot use a device called {name} on this computer.",
         f"Choose one of: {', '.join(('cpu', *usable))}.",
     )
+
+
+def place_on(device: str) -> Place:
+    """A device, and room for hidden states: in memory where they take little of what is free now.
+
+    Otherwise they wait on the disk of the user's data.
+
+    Raises:
+        Unsupported: There is no such device.
+    """
+    in_memory = min(_MOST_IN_MEMORY, memory().free // _SHARE_OF_MEMORY)
+    return Place(device, Scratch(user_data(), in_memory))

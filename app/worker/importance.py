@@ -17,7 +17,7 @@ from app.formats.gguf.imatrix import ImportanceMatrix, read_imatrix
 from app.formats.slices import matrix_rows
 from app.models.base import Checkpoint
 from app.models.facts import model_facts
-from app.models.layerwise import Place
+from app.worker.device import place_on
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def importances(
     for wish in filter(None, wishes):
         if wish == AUTOMATIC:
             name = f"{model_facts(source).name}.imatrix.gguf"
-            matrix = yield from importance_of(source, _options(job), Place(job.device))
+            matrix = yield from importance_of(source, _options(job), place_on(job.device))
             found[wish] = Importance(matrix, name)
             continue
         found[wish] = Importance(read_imatrix(Path(wish)), Path(wish).name)

@@ -226,9 +226,9 @@ class LayerFiller:
     def _resumed(self) -> int:
         """Layers that are done; the text is put behind them."""
         kept = self._kept.states.load(self._gather)
-        if kept is None or any(map(self._is_missing, self._layers[: kept[0]])):
+        if kept is None or any(map(self._is_missing, self._layers[: kept.layers])):
             return 0
-        return kept[0] if self._pass.resume(kept[1]) else 0
+        return kept.layers if kept.restore(self._pass.hidden) else 0
 
     def _is_missing(self, work: Sequence[Reading]) -> bool:
         """Whether some of it has not been written."""

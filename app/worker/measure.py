@@ -14,6 +14,7 @@ from app.evaluation.samples import continue_all
 from app.evaluation.text import cut_windows, window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.models.named_weights import NamedWeights
+from app.worker.device import place_on
 from app.worker.work import Result, Work
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def measure(work: Work, results: Sequence[Result]) -> Generator[Event, None, lis
         tokenizer = open_tokenizer(work.source)
         context = window_length(source.config)
         windows = cut_windows(tokenizer, tokens=DEFAULT_TOKENS, context=context)
-        qualities = yield from compare_all(source, written, windows, work.job.device)
+        qualities = yield from compare_all(source, written, windows, place_on(work.job.device))
     except _FAILURES as error:
         why = yield from _explain(work, error)
         return [Measured(notes=(why,))] * len(results)

@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING
 from app.calibration.chats import ChatTemplate
 from app.calibration.text import calibration_text, cut_calibration_windows, digest
 from app.calibration.treatment import CASTS
-from app.core.errors import NotEnoughSpace, Unsupported
+from app.core.errors import Unsupported
 from app.core.events import Note
 from app.core.job import Job
 from app.core.plan import Plan
-from app.core.words import size
-from app.devices.memory import memory
 from app.evaluation.text import window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.models.base import Checkpoint
 from app.models.layerwise import Place
 from app.models.named_weights import NamedWeights
+from app.worker.device import place_on
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DEFAULT_SAMPLES = 128
 """Windows read."""
-_FLOAT = 4
 _TOKENS_A_COLUMN = 4
 """So many tokens for each column of the widest matrix make statistics that can be relied on: GPTQ
 was measured to reach nine tenths of what twice as many gain."""
@@ -60,7 +58,6 @@ def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, 
         seed=job.seed,
     )
     tokens = windows.tokens.numel()
-    _check_memory(tokens * source.description.dimensions.hidden * _FLOAT, job)
     widest = max(
         (tensor.shape[-1] for tensor in plan.tensors if tensor.encoding not in CASTS), default=0
     )
@@ -70,22 +67,7 @@ def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, 
             f"{widest:,} columns: with fewer than {_TOKENS_A_COLUMN * widest:,} tokens, weights "
             "are fitted to this text more than to others."
         )
-    return Shown(source, windows.tokens, Place(job.device))
-
-
-def _check_memory(needed: int, job: Job) -> None:
-    """Refuse a text whose hidden states do not fit into the memory.
-
-    Raises:
-        NotEnoughSpace: They do not.
-    """
-    free = memory().free
-    if needed > free:
-        raise NotEnoughSpace(
-            f"What the model makes of the text takes {size(needed)} of memory, and {size(free)} "
-            "are free.",
-            f"Show it less: {job.samples or DEFAULT_SAMPLES} pieces of text were asked for.",
-        )
+    return Shown(source, windows.tokens, place_on(job.device))
 
 
 def shown_facts(job: Job) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from app.calibration.engine import collect
 from app.calibration.multiplications import watching
 from app.core.errors import BadModelFile, Unsupported
 from app.models.layerwise import Place
+from app.models.scratch import Scratch
 
 WINDOWS, LENGTH = 3, 24
 TOKENS = WINDOWS * LENGTH
@@ -227,15 +228,18 @@ def test_that_closing_stops_between_slices_of_a_layer(tokens):
     steps.close()
 
 
-def test_that_a_run_that_was_cut_off_goes_on_behind_its_last_layer(tokens, tmp_path):
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_that_a_run_that_was_cut_off_goes_on_behind_its_last_layer(tokens, tmp_path, on_disk):
     model = random_family("llama")
     kept = LayerCheckpoint(tmp_path / "kept.layers", seconds=0)
-    running = collect(CheckpointSource(model), tokens, SumOfSquares(), Place(), kept)
+    place = Place(scratch=Scratch(tmp_path) if on_disk else Scratch())
+    running = collect(CheckpointSource(model), tokens, SumOfSquares(), place, kept)
     begun = next(running)
     while "layer 2" not in next(running).item:
         pass
     running.close()
-    steps, again = drain(collect(CheckpointSource(model), tokens, SumOfSquares(), Place(), kept))
+    steps, again = drain(collect(CheckpointSource(model), tokens, SumOfSquares(), place, kept))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.layers"]
     assert begun.item.startswith("layer 1 ")
     assert steps[0].item.startswith("layer 2 ")
     assert steps[-1].done == steps[-1].total
@@ -245,6 +249,21 @@ def test_that_a_run_that_was_cut_off_goes_on_behind_its_last_layer(tokens, tmp_p
         for (_, one), (_, other) in zip(again.of(name), whole.of(name), strict=True):
             assert one.tokens == other.tokens
             assert one.value.equal(other.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((2, 3), torch.float64), ((3, 2), torch.float32), ((6,), torch.float32)]
+)
+def test_that_hidden_states_of_another_form_are_left_alone(tmp_path, shape, dtype):
+    kept, none = LayerCheckpoint(tmp_path / "kept", seconds=0), Collected(SumOfSquares())
+    kept.save(1, torch.ones(2, 3), none)
+    state = kept.load(SumOfSquares())
+    hidden = torch.zeros(shape, dtype=dtype)
+    assert not state.restore(hidden)
+    assert not hidden.any()
+    right = torch.zeros(2, 3)
+    assert state.restore(right)
+    assert torch.equal(right, torch.ones(2, 3))
 
 
 @pytest.mark.parametrize("damage", [b"", b"no state", b"\xff" * 64])

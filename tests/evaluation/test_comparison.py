@@ -139,10 +139,9 @@ def test_that_a_device_full_of_logits_changes_no_figure(windows, monkeypatch, ro
         return logits(skeleton, head, hidden, place)
 
     monkeypatch.setattr(comparison, "_logits", full)
-    monkeypatch.setattr(comparison, "Place", lambda device: place)
     for module in (comparison, __import__("app.models.layerwise", fromlist=["moved"])):
         monkeypatch.setattr(module, "moved", lambda value, device: value)
-    events, quality = drain(compare(source, result, windows, "pretended:0"))
+    events, quality = drain(compare(source, result, windows, place))
     assert quality.kl_mean == pytest.approx(whole.kl_mean, rel=1e-5)
     assert quality.same_top == whole.same_top
     notes = [event.text for event in events if isinstance(event, Note)]

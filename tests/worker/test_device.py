@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from app.core.errors import Unsupported
+from app.core.machine import Space
 from app.devices.pytorch import accelerators
-from app.worker.device import check_device
+from app.models.scratch import Scratch
+from app.worker.device import check_device, place_on
 
 
 def test_that_the_processor_is_always_there():
@@ -25,3 +27,9 @@ def test_that_another_device_is_refused_with_those_there_are(name):
     with pytest.raises(Unsupported, match="cannot use") as caught:
         check_device(name)
     assert "cpu" in caught.value.hint
+
+
+@pytest.mark.parametrize(("free", "most"), [(4000, 1000), (10**12, 2 * 10**9)])
+def test_that_what_waits_takes_a_small_part_of_the_memory(home, monkeypatch, free, most):
+    monkeypatch.setattr("app.worker.device.memory", lambda: Space("Memory", 10**12, free))
+    assert place_on("cpu").scratch == Scratch(home, most)

@@ -22,7 +22,7 @@ from app.encodings import ENCODINGS
 from app.evaluation.tokenizer import open_tokenizer
 from app.formats import FORMATS
 from app.methods.gptq import Gptq
-from app.models import open_model
+from app.models import open_model, scratch
 from app.models.named_weights import NamedWeights
 from app.worker.convert import convert, discard
 from app.worker.work import Work
@@ -357,13 +357,38 @@ def test_that_too_short_a_text_is_told_with_the_width_of_the_layers(model, folde
     assert not any("columns" in event.text for event in enough if isinstance(event, Note))
 
 
-def test_that_a_text_too_long_for_the_memory_is_refused(model, folder, tmp_path, monkeypatch):
-    few = Space("Memory", 10**9, 3 * LENGTH * 128 * 4)  # bytes of three windows
-    monkeypatch.setattr("app.worker.shown.memory", lambda: few)
-    with pytest.raises(NotEnoughSpace, match=r"takes .* of memory") as refused:
+def test_that_a_text_too_long_for_the_memory_waits_on_the_disk(
+    model, folder, tmp_path, digest, whole, monkeypatch
+):
+    made = []
+    real = scratch._mapped
+    monkeypatch.setattr(scratch, "_mapped", lambda *args: made.append(args) or real(*args))
+    keep_every_state(monkeypatch)
+    monkeypatch.setattr("app.worker.device.memory", lambda: Space("Memory", 10**9, 10**6))
+    job = job_of(model, tmp_path, GPTQ)
+    stopped_in_layer(job, folder, 3)
+    list(convert(job, folder))
+    assert [nbytes for _, nbytes in made] == 2 * [SAMPLES * LENGTH * 128 * 4]
+    assert digest(Path(job.target)) == whole
+
+
+@pytest.mark.parametrize("too_large", ["states", "states and the result"])
+def test_that_a_text_too_long_for_memory_and_disk_is_refused(
+    model, folder, tmp_path, monkeypatch, too_large
+):
+    """The second: there is room for each of them only."""
+    monkeypatch.setattr("app.worker.device.memory", lambda: Space("Memory", 10**9, 1000))
+    if too_large == "states":
+        monkeypatch.setattr(scratch, "free_bytes", lambda _: 10**6)
+        words = "too much for the memory"
+    else:
+        real = scratch._mapped
+        taken = []
+        monkeypatch.setattr(scratch, "_mapped", lambda *args: taken.append(args) or real(*args))
+        monkeypatch.setattr("app.core.partial.free_bytes", lambda _: 100 if taken else 10**9)
+        words = "100 bytes are free"
+    with pytest.raises(NotEnoughSpace, match=words):
         list(convert(job_of(model, tmp_path, GPTQ), folder))
-    assert f"{SAMPLES} pieces" in refused.value.hint
-    list(convert(job_of(model, tmp_path, GPTQ, samples=3), folder))
 
 
 def test_that_experts_that_met_few_tokens_are_rounded_and_counted(folder, tmp_path, told):
