@@ -46,6 +46,17 @@ def pytest_sessionstart(session):
         compiled.touch()
 
 
+@pytest.fixture
+def one_thread():
+    """PyTorch's threads wait for each other most of the time where matrices are small."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory):
     """New folders; `mktemp` reads the names of all that it has made each time."""

@@ -13,6 +13,8 @@ from app.core.errors import BadModelFile, Unsupported
 from app.models.layerwise import Place
 from app.models.scratch import Scratch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WINDOWS, LENGTH = 3, 24
 TOKENS = WINDOWS * LENGTH
 
@@ -22,14 +24,6 @@ WAYS = (*DENSE, *HYBRID, *MIXTURES)
 
 #: Matrices that are not multiplied with: lookups, convolutions, decays, biases of experts.
 UNUSED = ("embed", "wte", "wpe", "conv", "A_log", "_bias", "decay", "slope_rate")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from app.models.folded import Folded
 from app.models.layerwise import Place
 from app.models.named_weights import NamedWeights
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 #: What is folded in a layer, by what makes the inputs: all of it where nothing is in the way.
 NORMS, VALUES, UP = 2, 1, 1
 FAMILIES = {
@@ -43,14 +45,6 @@ class Anything(Smoothing):
 
     def loss(self, weights, factors, encoding, statistics):
         return float((factors == 1).all())
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def smoothed(folder, windows):

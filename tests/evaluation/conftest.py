@@ -11,9 +11,5 @@ def windows():
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices as small as these wait for each other's threads most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def everything_on_one_thread(one_thread):
+    """See `one_thread`."""

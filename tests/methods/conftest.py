@@ -1,5 +1,4 @@
 import pytest
-import torch
 from methods_data import correlated
 
 
@@ -11,8 +10,5 @@ def seen():
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def everything_on_one_thread(one_thread):
+    """See `one_thread`."""

@@ -13,21 +13,14 @@ from app.models import layerwise
 from app.models.layerwise import Place, in_slices, run_layers
 from app.models.skeleton import Skeleton
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SPECIAL = {
     "llama with llama3 rope": {"rope_parameters": LLAMA3_ROPE},
     "qwen2 with tied output": {"tie_word_embeddings": True},
     "falcon with rope": {"alibi": False, "new_decoder_architecture": True, "num_kv_heads": 2},
 }
 ON_A_DEVICE = ("llama", "qwen2", "qwen3", "mistral", "smollm3", "gemma2", "phi3", "olmo2")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices as small as these wait for each other's threads most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

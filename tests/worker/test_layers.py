@@ -27,6 +27,8 @@ from app.models.named_weights import NamedWeights
 from app.worker.convert import convert, discard
 from app.worker.work import Work
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LENGTH, SAMPLES = 64, 12
 
 
@@ -36,14 +38,6 @@ def slow(value):
 
 GPTQ = Recipe("Q4_0", method="gptq")
 FROM_ORIGINAL = replace(GPTQ, options=(("quantized_inputs", "no"),))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
