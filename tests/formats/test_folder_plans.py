@@ -245,10 +245,11 @@ def opened_names(plan: Plan) -> set[str]:
     return set(json.loads(header[8:])) - {"__metadata__"}
 
 
+@pytest.mark.parametrize("preset", ["bnb-nf4", "fbgemm-fp8"])
 def test_that_programs_that_know_no_quantized_experts_get_plain_ones(
-    models: dict[str, Path],
+    models: dict[str, Path], preset: str
 ) -> None:
-    plan = plan_of(models["mixture"], "bnb-nf4")
+    plan = plan_of(models["mixture"], preset)
     assert {one.encoding for one in plan.tensors if ".experts." in one.name} == {"BF16"}
     assert any("experts" in note for note in plan.notes)
     notes = plan_of(models["mixture"], "w4a16-g32").notes

@@ -15,6 +15,7 @@ from app.core.recipe import Recipe
 from app.encodings import find_encoding
 from app.encodings.packing import unpack
 from app.formats import FORMATS
+from app.formats.safetensors.scheme import Modules
 from app.formats.safetensors.schemes import SCHEMES
 from app.models import open_model
 
@@ -73,6 +74,16 @@ def test_that_hqq_is_not_promised_to_transformers():
     assert not [
         name for name, one in SCHEMES.items() if "hqq" in name and one.preset.runs_in != "hqq"
     ]
+
+
+def test_that_floats_with_a_wider_range_are_unpacked_wherever_they_are_loaded():
+    """On cards that compute in FP8, transformers has layers of E4M3 alone: 57,344 becomes 448."""
+    settings = {
+        name: SCHEMES[name].config(Modules((), (), "BF16"))["quantization_config"]
+        for name in ("fp8-block", "fp8-block-e5m2")
+    }
+    assert settings["fp8-block-e5m2"]["dequantize"] is True
+    assert "dequantize" not in settings["fp8-block"]
 
 
 def test_that_no_two_tensors_share_their_bytes():

@@ -35,7 +35,8 @@ class Blocks(Scheme):
             return Preset(
                 "fp8-block-e5m2",
                 self.encoding("BF16"),
-                "An experiment: 8-bit floats with a wider range and fewer digits.",
+                "An experiment: 8-bit floats with a wider range and fewer digits, unpacked to 16 "
+                "bits as they are loaded.",
                 "visible loss",
                 group=EXPERIMENTS,
                 runs_in=TRANSFORMERS,
@@ -60,15 +61,16 @@ class Blocks(Scheme):
 
     @override
     def config(self, modules: Modules) -> dict[str, Any]:
-        return {
-            "quantization_config": {
-                "quant_method": "fp8",
-                "activation_scheme": "dynamic",
-                "weight_block_size": [128, 128],
-                "fmt": "e5m2" if self.e5m2 else "e4m3",
-                "modules_to_not_convert": list(modules.left),
-            }
+        settings = {
+            "quant_method": "fp8",
+            "activation_scheme": "dynamic",
+            "weight_block_size": [128, 128],
+            "fmt": "e5m2" if self.e5m2 else "e4m3",
+            "modules_to_not_convert": list(modules.left),
         }
+        if self.e5m2:  # else transformers 5.23 makes E4M3 of it, and cuts off what is above 448
+            settings["dequantize"] = True
+        return {"quantization_config": settings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,10 @@ class Fbgemm(Scheme):
     @override
     def encoding(self, dtype: str) -> str:
         return "fp8-fbgemm"
+
+    @override
+    def knows_experts(self, model_type: str) -> bool:
+        return False  # transformers knows those of Llama 4, joined; vLLM and SGLang none
 
     @override
     def config(self, modules: Modules) -> dict[str, Any]:
