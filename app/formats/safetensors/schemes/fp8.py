@@ -61,7 +61,7 @@ class Blocks(Scheme):
 
     @override
     def config(self, modules: Modules) -> dict[str, Any]:
-        settings = {
+        settings: dict[str, Any] = {
             "quant_method": "fp8",
             "activation_scheme": "dynamic",
             "weight_block_size": [128, 128],
