@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from app.core.hub import (
     HubModelDetails,
     SearchPage,
 )
+from app.core.job import Job
 from app.core.machine import Cpu, Gpu, Machine, Space
+from app.core.needs import JobNeeds, TimeSpan, in_turn
+from app.core.recipe import AUTOMATIC
 
 GB = 10**9
 GIB = 2**30
@@ -57,6 +61,7 @@ def answer(mode: str, words: list[str]) -> None:
         "hardware": lambda: _computer(_option(words, "--on") or mode).to_json(),
         "fit": lambda: fits(words),
         "quantize": lambda: planned(words),
+        "needs": lambda: needs(subject),
         "search": lambda: search(words).to_json(),
         "probe": lambda: PROBES.get(mode, PROBES[""]),
         "download": lambda: {
@@ -151,7 +156,7 @@ def fits(words: list[str]) -> dict[str, object]:
     if _option(words, "--for") == "mlx":
         why = "Needs a Mac with Apple silicon: MLX."
         elsewhere = Fit(FitWord.ELSEWHERE, options, reason=why).to_json()
-        return {"model": words[1], "fits": dict.fromkeys(SIZES, elsewhere), "costs": {}}
+        return {"model": words[1], "fits": dict.fromkeys(SIZES, elsewhere)}
     for preset, nbytes in SIZES.items():
         cache = context * 147_456
         word = _word(nbytes + cache, 24 * GIB if roomy else 8 * GB)
@@ -168,11 +173,26 @@ def fits(words: list[str]) -> dict[str, object]:
             tokens_per_second=(38.0, 61.0),
             reason="" if word is FitWord.FITS else "A smaller format would fit.",
         ).to_json()
-    cost = {
-        "memory": 1_100_000_000, "seconds": [200.0, 320.0], "calibration": [1500.0, 3300.0],
-        "fitting": [5400.0, 14_400.0], "fitting_memory": 5_900_000_000,
-    }  # fmt: skip
-    return {"model": words[1], "fits": found, "costs": dict.fromkeys(SIZES, cost)}
+    return {"model": words[1], "fits": found}
+
+
+def needs(request: str) -> dict[str, Any]:
+    """What a job takes; what has to see the model takes hours."""
+    recipes = [output.recipe for output in Job.from_request(request).outputs]
+    weighs = any(recipe.importance == AUTOMATIC for recipe in recipes)
+    fits = any("gptq" in recipe.method for recipe in recipes)
+    span = TimeSpan(5400, 14_400, guessed=True) if fits else TimeSpan(200, 320)
+    matrix = TimeSpan(1500, 3300) if weighs else None
+    found = JobNeeds(
+        disk=sum(SIZES.get(recipe.preset, GB) for recipe in recipes),
+        disk_free=212 * GB,
+        memory=9_300_000_000 if fits else 1_100_000_000,
+        memory_least=600_000_000,
+        memory_free=21 * GB,
+        seconds=in_turn([span, matrix]) if matrix else span,
+        importance=matrix,
+    )
+    return asdict(found)
 
 
 def _word(nbytes: int, room: int) -> FitWord:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from app.advisor.assess import assess
-from app.advisor.conversion import ConversionNeeds, check_memory, conversion_needs
 from app.advisor.demand import Demand, Layer, demand_of_checkpoint, demand_of_plan, make_demand
-from app.advisor.formats import AS_IT_IS, costs_of, fits_of, plans_of
+from app.advisor.formats import AS_IT_IS, fits_of, plans_of
 from app.advisor.measured import Kind, Load, MeasuredFits
 from app.advisor.memory import CACHE_TYPES
-from app.advisor.speeds import MeasuredSpeeds
+from app.advisor.needs import check_memory, job_needs
 
 __all__ = [
     "AS_IT_IS",
     "CACHE_TYPES",
-    "ConversionNeeds",
     "Demand",
     "Kind",
     "Layer",
     "Load",
     "MeasuredFits",
-    "MeasuredSpeeds",
     "assess",
     "check_memory",
-    "conversion_needs",
-    "costs_of",
     "demand_of_checkpoint",
     "demand_of_plan",
     "fits_of",
+    "job_needs",
     "make_demand",
     "plans_of",
 ]

@@ -1,76 +1,161 @@
-"""What showing a model a text takes on this computer's processor: arithmetic, and a wide span.
+"""What showing a model a text takes: memory, and multiplications; arithmetic over shapes.
 
-An importance matrix reads it once. A method that sees the model at work reads it twice, a layer at
-a time: through the original weights, and through the quantized ones.
+An importance matrix reads the text once. A method that sees the model at work reads it once or
+twice, a layer at a time: through the original weights, and through the quantized ones.
 """
 
 from __future__ import annotations
 
-from app.advisor.demand import Demand
-from app.calibration.text import DEFAULT_CHUNKS
+from dataclasses import dataclass
+
+from app.advisor.conversion import FLOAT, fitting_memory
+from app.advisor.decoder import Decoder, DecoderLayer, decoder_of
+from app.advisor.memory import Span
+from app.advisor.speeds import MeasuredSpeeds
+from app.calibration.text import DEFAULT_CHUNKS, DEFAULT_SAMPLES
+from app.calibration.treatment import CASTS, Treatment
+from app.core.job import Job
 from app.core.machine import Machine
-from app.evaluation.text import DEFAULT_CONTEXT
+from app.core.needs import TimeSpan, in_turn
+from app.core.plan import Plan
+from app.evaluation.text import window_length
+from app.models.base import Checkpoint
 
-_TOKENS = DEFAULT_CHUNKS * DEFAULT_CONTEXT
-#: Floating-point operations a second of one core in products of float32 matrices; old and new ones.
-_CORE = 15e9, 60e9
-_READING = 0.3e9, 2e9  # bytes of the source a second, with what it takes to make float32 of them
-_STARTING = 5.0  # seconds for loading PyTorch and cutting the text
-_SHOWN = 128 * DEFAULT_CONTEXT  # tokens that methods are shown, as app.worker.shown has it
-_SOLVED = 0.5e6, 2.5e6  # weights a second of one core, whose codes a method chooses
-_FLOAT = 4  # bytes of a number that is computed
+_ONCE = "importance"
+"""What is read once, to sum up what each column is multiplied with, or to see how large it gets."""
 
-
-def calibration_seconds(
-    demand: Demand, weights: int, source_bytes: int, machine: Machine, tokens: int = _TOKENS
-) -> tuple[float, float]:
-    """From and to.
-
-    Every weight of the layers is multiplied and added once for each token; of a mixture's
-    experts, those that a token does not use are not.
-
-    Args:
-        demand: The model in any one encoding; only its parts' proportions count.
-        weights: Number of all its weights.
-        source_bytes: Bytes that are read.
-        machine: The computer.
-        tokens: How many are read.
-    """
-    geometry = demand.geometry
-    used = geometry.experts_used / geometry.experts if geometry and geometry.experts else 1.0
-    busy = sum(layer.nbytes - layer.experts * (1 - used) for layer in demand.layers)
-    operations = 2 * tokens * weights * busy / max(1, demand.weights)
-    cores = _cores(machine)
-    slow, fast = (
-        _STARTING + operations / (cores * core) + source_bytes / reading
-        for core, reading in zip(_CORE, _READING, strict=True)
-    )
-    return fast, slow
+#: Multiplications and additions of float32 a second that one core does in products of matrices.
+_CORE = 12e9, 60e9
+_STARTING = TimeSpan(3.0, 12.0)  # for loading transformers and cutting the text
+#: Multiplications in whose time a weight is dealt with. Measured on an AVX-512 processor of which a
+#: core multiplies 60e9 times a second.
+_CHOSEN = {"gptq": 12e3, "clipped": 20e3, "awq": 30e3, "smoothquant": 30e3}
+_OTHERS = 20e3
+_TOKENS_AT_ONCE = 512
+_ACTIVATIONS = 4  # numbers that wait for each that a matrix is multiplied with
+_SAMPLES = 1024  # tokens of which a method sees what each matrix is multiplied with
+_DOUBLE = 8
+#: Second moments of the widest inputs while they are factored, or one of them scaled.
+_LEAST_MOMENTS, _MOMENTS = 4, 8
+_SHARE_OF_MEMORY = 4  # a fourth of what is free; layers, statistics and others take the rest
+_MOST_IN_MEMORY = 2_000_000_000
 
 
-def fitting_seconds(
-    demand: Demand, weights: int, source_bytes: int, machine: Machine
-) -> tuple[float, float]:
-    """The same for a method that sees the model at work, with all the numbers it then chooses."""
-    fast, slow = calibration_seconds(demand, weights, source_bytes, machine, 2 * _SHOWN)
-    slowest, fastest = (weights / _cores(machine) / pace for pace in _SOLVED)
-    return fast + fastest, slow + slowest
+def states_in_memory(free: int) -> int:
+    """Bytes of hidden states that wait in memory, of which `free` are free; more go to the disk."""
+    return min(_MOST_IN_MEMORY, free // _SHARE_OF_MEMORY)
 
 
-def fitting_memory(demand: Demand, weights: int) -> int:
-    """Bytes beside those of a usual conversion: a layer twice, statistics, and hidden states.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text that a model is shown, for one purpose."""
 
-    Of what matrices multiply, three kinds are as wide as the hidden vector and one as the
-    feed-forward part; whoever solves for the widest needs its second moment three times.
-    """
-    geometry = demand.geometry
-    largest = max((layer.nbytes for layer in demand.layers), default=0)
-    layer = _FLOAT * round(weights * largest / max(1, demand.weights))
-    if geometry is None:
-        return 2 * layer
-    moments = 3 * geometry.hidden**2 + 3 * max(geometry.inner, geometry.hidden) ** 2
-    return 2 * layer + _FLOAT * (moments + 2 * _SHOWN * geometry.hidden)
+    kind: str
+    """What takes about the same time a multiplication: the name of a method, or `_ONCE`."""
+    tokens: int
+    decoder: Decoder
+    plan: Plan
+    treatment: Treatment | None = None
+    """Of the plan, where the text is shown for a method."""
+
+    @classmethod
+    def for_importance(
+        cls, plan: Plan, source: Checkpoint, chunks: int = DEFAULT_CHUNKS
+    ) -> Reading:
+        """To compute an importance matrix of so many windows of a text."""
+        return cls(_ONCE, chunks * window_length(source.config), decoder_of(plan, source), plan)
+
+    @classmethod
+    def for_ranges(cls, job: Job, plan: Plan, source: Checkpoint) -> Reading:
+        """To see how large inputs get."""
+        return cls(_ONCE, _tokens(job, source), decoder_of(plan, source), plan)
+
+    @classmethod
+    def for_method(cls, job: Job, treatment: Treatment, plan: Plan, source: Checkpoint) -> Reading:
+        """To let a method see the model at work."""
+        names = [one.name for one in (treatment.smoothing, treatment.main) if one is not None]
+        return cls("+".join(names), _tokens(job, source), decoder_of(plan, source), plan, treatment)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Fields of `Statistics` that are gathered."""
+        return self.treatment.needs if self.treatment else frozenset()
+
+    @property
+    def multiplications(self) -> float:
+        """In whose time all of it is done."""
+        passes = 2 if self.treatment and self.treatment.main.sees_quantized else 1
+        count = passes * self.tokens * self.decoder.busy
+        if "second_moment" in self.needs:
+            count += self.tokens * self.decoder.busy_moments
+        if self.treatment:
+            chosen = sum(one.weights for one in self.plan.tensors if one.encoding not in CASTS)
+            count += chosen * sum(_CHOSEN.get(one, _OTHERS) for one in self.kind.split("+"))
+        return count
+
+    @property
+    def states(self) -> int:
+        """Bytes of the hidden states of all of the text."""
+        return FLOAT * self.tokens * self.decoder.hidden
+
+    def time(self, machine: Machine, device: str, speeds: MeasuredSpeeds) -> TimeSpan | None:
+        """How long it takes; None for a device of which nothing was measured.
+
+        Args:
+            machine: The computer.
+            device: Where the model is run.
+            speeds: Multiplications a second of earlier jobs, by `kind`.
+        """
+        timed = speeds.seconds(device, self.kind, self.multiplications)
+        if timed is None and device == "cpu":
+            cores = max(1, machine.cpu.cores or machine.cpu.threads // 2)
+            slow, fast = (self.multiplications / (cores * core) for core in _CORE)
+            timed = TimeSpan(fast, slow, guessed=True)
+        return in_turn([_STARTING, timed])
+
+    def memory(self, machine: Machine) -> Span:
+        """Beside the program: hidden states, and the largest of the layers."""
+        filling, found = Span(0, 0), Span(0, 0)
+        if self.treatment:
+            filling = fitting_memory(self.plan, machine.cpu.threads)
+        for layer in set(self.decoder.layers):
+            known = self._known(layer)
+            found |= self._seen(layer, known)
+            found |= Span(known, known) + (filling | self._solving(layer))
+        waiting = 0 if self.on_disk(machine) else self.states
+        return found + Span(waiting, waiting)
+
+    def on_disk(self, machine: Machine) -> int:
+        """Bytes of hidden states that wait on the disk."""
+        return self.states if self.states > states_in_memory(machine.memory.free) else 0
+
+    def _seen(self, layer: DecoderLayer, known: int) -> Span:
+        """While a layer runs: its weights, and statistics; those of some tokens come on top."""
+        weights = FLOAT * layer.weights
+        most = weights + 2 * known + self._activations(layer)
+        smoothed = weights if self.treatment and self.treatment.smoothing else 0
+        return Span(weights + known, most + smoothed)
+
+    def _known(self, layer: DecoderLayer) -> int:
+        """Bytes of what is known of all inputs of a layer."""
+        numbers = 0
+        if "second_moment" in self.needs:
+            numbers += layer.moments
+        if "samples" in self.needs:
+            numbers += _SAMPLES * layer.columns
+        each = FLOAT if "second_moment" in self.needs else _DOUBLE  # as `Collector.is_large` says
+        return each * (numbers + layer.columns)
+
+    def _solving(self, layer: DecoderLayer) -> Span:
+        """While a second moment is made use of."""
+        if "second_moment" not in self.needs:
+            return Span(0, 0)
+        moment = FLOAT * layer.widest**2
+        return Span(_LEAST_MOMENTS * moment, _MOMENTS * moment)
+
+    def _activations(self, layer: DecoderLayer) -> int:
+        return FLOAT * _ACTIVATIONS * _TOKENS_AT_ONCE * layer.columns
 
 
-def _cores(machine: Machine) -> int:
-    return max(1, machine.cpu.cores or machine.cpu.threads // 2)
+def _tokens(job: Job, source: Checkpoint) -> int:
+    return (job.samples or DEFAULT_SAMPLES) * (job.length or window_length(source.config))

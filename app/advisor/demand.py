@@ -13,7 +13,8 @@ from app.models.cache import CannotSize, Geometry, geometry_of_config, geometry_
 from app.models.gguf_file import GgufFile
 
 _LAYER = re.compile(r"(?:^blk|(?:^|\.)(?:layers|h|blocks))\.(\d+)\.")
-_EXPERTS = re.compile(r"_exps\.|\.experts\.")
+EXPERTS = re.compile(r"_exps\.|\.experts\.")
+"""Found in the names of weights that few tokens meet."""
 _EMBEDDING = re.compile(r"^(?:per_layer_)?token_embd\.|embed_tokens|\.wte\.|word_embeddings")
 _OUTPUT = re.compile(r"^output\.|(?:^|\.)lm_head\.|embed_out\.")
 #: Parts that see pictures or hear; programs load them from a file of their own.
@@ -64,6 +65,12 @@ class Demand:
         return sum(layer.nbytes for layer in self.layers) + self.embedding + self.output
 
 
+def layer_of(tensor: str) -> int | None:
+    """The layer that a tensor's name says it is of; None for none of the language model's."""
+    found = None if _PROJECTOR.search(tensor) else _LAYER.search(tensor)
+    return int(found[1]) if found else None
+
+
 def demand_of_checkpoint(checkpoint: Checkpoint, name: str = "") -> Demand:
     """The demand of a model as it is stored."""
     sizes = [(info.name, info.nbytes) for info in checkpoint.tensors.values()]
@@ -110,13 +117,12 @@ def make_demand(
     embedding = output = other = projector = count = 0
     for tensor, nbytes in sizes:
         count += 1
-        layer = _LAYER.search(tensor)
+        index = layer_of(tensor)
         if _PROJECTOR.search(tensor):
             projector += nbytes
-        elif layer:
-            index = int(layer[1])
+        elif index is not None:
             layers[index] = layers.get(index, 0) + nbytes
-            if _EXPERTS.search(tensor):
+            if EXPERTS.search(tensor):
                 experts[index] = experts.get(index, 0) + nbytes
         elif _EMBEDDING.search(tensor):
             embedding += nbytes

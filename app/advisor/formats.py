@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from app.advisor.assess import assess
-from app.advisor.calibration import calibration_seconds, fitting_memory, fitting_seconds
-from app.advisor.conversion import conversion_needs
 from app.advisor.demand import demand_of_checkpoint, demand_of_plan
 from app.advisor.hardware import requirement
 from app.advisor.measured import MeasuredFits
 from app.advisor.serving import PROGRAMS, Serving
-from app.advisor.speeds import MeasuredSpeeds
 from app.core.errors import AppError
-from app.core.fit import ConversionCost, Fit, FitOptions, FitWord
+from app.core.fit import Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.plan import Plan
 from app.core.runtime import Runtime
@@ -125,27 +121,3 @@ def _fit(
         question = Serving(PROGRAMS[runtime], demand, demand.geometry, machine)
     fit = assess(demand, machine, options, question=question)
     return replace(fit, reason=f"{fit.reason} {needed.slow(here.machine)}".strip())
-
-
-def costs_of(plans: Plans, checkpoint: Checkpoint, machine: Machine) -> dict[str, ConversionCost]:
-    """What each preset takes to be made on this computer's processor, by its name."""
-    speeds = MeasuredSpeeds()
-    costs: dict[str, ConversionCost] = {}
-    usual: ConversionCost | None = None
-    for name, plan in plans.items():
-        if not isinstance(plan, AppError):
-            usual = usual or _showing(plan, checkpoint, machine)  # it is the same for all of them
-            needs = conversion_needs(plan, checkpoint.nbytes, Path.cwd(), machine, speeds)
-            costs[name] = replace(usual, memory=needs.memory, seconds=needs.seconds)
-    return costs
-
-
-def _showing(plan: Plan, checkpoint: Checkpoint, machine: Machine) -> ConversionCost:
-    """What showing a model a text takes."""
-    demand, weights = demand_of_plan(plan, checkpoint), plan.weights
-    return ConversionCost(
-        0,
-        calibration=calibration_seconds(demand, weights, checkpoint.nbytes, machine),
-        fitting=fitting_seconds(demand, weights, checkpoint.nbytes, machine),
-        fitting_memory=fitting_memory(demand, weights),
-    )

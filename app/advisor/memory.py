@@ -40,6 +40,10 @@ class Span:
     def __add__(self, other: Span) -> Span:
         return Span(self.low + other.low, self.high + other.high)
 
+    def __or__(self, other: Span) -> Span:
+        """What both take that are never there at once."""
+        return Span(max(self.low, other.low), max(self.high, other.high))
+
 
 RUNTIME = {
     "cuda": Span(250 * MIB, 550 * MIB),

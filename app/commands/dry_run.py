@@ -1,41 +1,38 @@
-"""What a conversion would make, from the headers of the model alone."""
+"""What a conversion would make and take, from the headers of the model alone."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from app.commands.base import Answer
+from app.commands.needs import needs_text, planned
 from app.commands.terminal import table
 from app.core import words
-from app.core.hub import is_hub_id
+from app.core.job import Job
 from app.core.plan import Plan, PlannedTensor
 from app.core.recipe import AUTOMATIC, Recipe
 
-if TYPE_CHECKING:
-    from app.models.base import Checkpoint
 
+def dry_run(job: Job) -> Answer:
+    """Plan a job and write nothing.
 
-def dry_run(model: str, recipe: Recipe) -> Answer:
-    """Plan the conversion of `model` and write nothing.
+    Several results are a list, "results", in the document of the job.
 
     Raises:
-        AppError: The model cannot be read, or the recipe not be applied to it.
+        AppError: The model cannot be read, or a recipe not be applied to it.
     """
-    from app.calibration.treatment import Treatment
-    from app.formats import find_preset
+    from app.worker.forecast import forecast
 
-    form, _ = find_preset(recipe.preset)
-    checkpoint = _open(model)
-    plan = form.prepare(checkpoint).plan(recipe)
-    treatment = Treatment.of(recipe.method, recipe.options)
-    plan = replace(plan, notes=(*plan.notes, *treatment.notes(plan.tensors)))
-    before = _Before(
-        checkpoint.nbytes, recipe.importance == AUTOMATIC, recipe.method * bool(treatment.needs)
-    )
-    return Answer(_text(plan, before), _document(plan, before))
+    source, plans = planned(job)
+    needs = forecast(job, source, plans)
+    before = (_Before.of(output.recipe, source.nbytes) for output in job.outputs)
+    results = list(zip(plans, before, strict=True))
+    documents = [_document(*result) for result in results]
+    together = documents[0] if len(documents) == 1 else {"results": documents}
+    texts = [*(_text(*result) for result in results), needs_text(needs)]
+    return Answer("\n\n".join(texts), {**together, "needs": asdict(needs)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +45,12 @@ class _Before:
     method: str
     """That sees the model at work; "" for none."""
 
+    @classmethod
+    def of(cls, recipe: Recipe, nbytes: int) -> _Before:
+        from app.calibration.treatment import Treatment
 
-def _open(model: str) -> Checkpoint:
-    from app.models import open_model
-
-    if not is_hub_id(model) or Path(model).exists():
-        return open_model(Path(model))
-    from app.commands.download import named
-    from app.hub.client import Client
-    from app.hub.details import model as details_of
-    from app.hub.remote import open_remote
-
-    with Client() as client:
-        return open_remote(client, details_of(client, *named(model)))
+        needs = Treatment.of(recipe.method, recipe.options).needs
+        return cls(nbytes, recipe.importance == AUTOMATIC, recipe.method * bool(needs))
 
 
 def _text(plan: Plan, before: _Before) -> str:

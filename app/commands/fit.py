@@ -1,9 +1,8 @@
 """`nibble fit MODEL`: does it run here, in which format, and how fast.
 
 With --json, one document: "model" (`core.model.ModelFacts`), "machine" (`core.machine.Machine`),
-"fits", a `core.fit.Fit` for each format that the programs of --for load, by its name, and "costs",
-a `core.fit.ConversionCost` for each format on this computer. A GGUF file has one more fit,
-"as it is".
+and "fits", a `core.fit.Fit` for each format that the programs of --for load, by its name. A GGUF
+file has one more fit, "as it is".
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class FitCommand(Command):
 
     @override
     def run(self, args: argparse.Namespace) -> Answer:
-        from app.advisor import AS_IT_IS, MeasuredFits, costs_of, fits_of, plans_of
+        from app.advisor import AS_IT_IS, MeasuredFits, fits_of, plans_of
         from app.formats import find_preset
         from app.models.facts import model_facts
 
@@ -94,13 +93,11 @@ class FitCommand(Command):
         fits = fits_of(checkpoint, machine, options, measured, plans, args.runtime)
         if wanted:
             fits = {name: fit for name, fit in fits.items() if name in {wanted, AS_IT_IS}}
-        costs = {} if machine.simulated else costs_of(plans, checkpoint, machine)
         facts = model_facts(checkpoint)
         document = {
             "model": asdict(facts),
             "machine": machine.to_json(),
             "fits": {name: fit.to_json() for name, fit in fits.items()},
-            "costs": {name: asdict(cost) for name, cost in costs.items()},
         }
         return Answer(f"{facts.name} on {_describe(machine, options)}\n\n{_text(fits)}", document)
 

@@ -14,11 +14,12 @@ from typing_extensions import override
 
 from app.commands.base import INTERRUPTED, Answer, Command
 from app.commands.dry_run import dry_run
+from app.commands.needs import needs_of, needs_text
 from app.commands.recipe import add_recipe_options, recipe_of
 from app.commands.terminal import ProgressLine, positive
 from app.core import words
 from app.core.errors import Unsupported
-from app.core.events import Failed, ResultDone, Started
+from app.core.events import Failed, Note, ResultDone, Started
 from app.core.hub import hub_id
 from app.core.job import Job, Output, State, new_id
 from app.core.lock import FileLock, is_locked
@@ -77,17 +78,18 @@ class Quantize(Command):
 
         presets = [find_preset(name)[1] for name in dict.fromkeys(args.format)]
         recipes = [recipe_of(args, preset) for preset in presets]
-        if args.dry_run:
-            return _together([dry_run(args.model, recipe) for recipe in recipes])
         job = _job(args, recipes)
+        if args.dry_run:
+            return dry_run(job)
         store = JobStore(jobs_folder())
-        job = _unfinished(store, job) or job
+        begun = _unfinished(store, job)
+        job = begun or job
         if not store.folder(job.id).exists():
             store.create(job)
         lock = FileLock(store.running_lock(job.id))
         lock.acquire()
         try:
-            return _run(job, store)
+            return _run(job, store, is_new=not begun)
         except KeyboardInterrupt:
             hint = "Run the same command again: it goes on where it stood."
             store.append(job.id, Failed("interrupted", "You stopped this job.", hint))
@@ -174,7 +176,7 @@ def _unfinished(store: JobStore, job: Job) -> Job | None:
     return None
 
 
-def _run(job: Job, store: JobStore) -> Answer:
+def _run(job: Job, store: JobStore, *, is_new: bool) -> Answer:
     from app.worker.awake import awake
     from app.worker.convert import convert
     from app.worker.failure import describe
@@ -183,6 +185,8 @@ def _run(job: Job, store: JobStore) -> Answer:
     reports: list[str] = []
     store.append(job.id, Started(os.getpid(), job.device))
     try:
+        if is_new:
+            line.show(Note(needs_text(needs_of(job))))
         with awake(), closing(convert(job, store.folder(job.id))) as events:
             for event in events:
                 store.append(job.id, event)

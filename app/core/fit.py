@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -115,65 +115,3 @@ class Fit:
             )
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError("not a fit") from error
-
-
-@dataclass(frozen=True, slots=True)
-class ConversionCost:
-    """What making a result takes, beside its place on the disk."""
-
-    memory: int
-    """Bytes at the peak."""
-    seconds: tuple[float, float] | None = None
-    """From and to; None where nothing was converted here yet."""
-    calibration: tuple[float, float] | None = None
-    """What computing an importance matrix takes more, from and to; None where nobody knows."""
-    fitting: tuple[float, float] | None = None
-    """What a method that sees the model at work takes more, with the usual text."""
-    fitting_memory: int = 0
-    """Bytes that it takes more."""
-
-    def fitted(self, results: int, share: float) -> ConversionCost:
-        """The same with such a method for some results, shown `share` of the usual text."""
-        if not results or self.fitting is None:
-            return self
-        usual = self.seconds or (0.0, 0.0)
-        more = [results * share * one for one in self.fitting]
-        return replace(
-            self,
-            memory=self.memory + self.fitting_memory,
-            seconds=(usual[0] + more[0], usual[1] + more[1]),
-        )
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> ConversionCost:
-        """Read what `dataclasses.asdict` made of one.
-
-        Raises:
-            ValueError: The fields are not those of a cost.
-        """
-        try:
-            spans = {key: fields.get(key) for key in ("seconds", "calibration", "fitting")}
-            pairs = {key: (span[0], span[1]) if span else None for key, span in spans.items()}
-            more = int(fields.get("fitting_memory", 0))
-            return cls(memory=fields["memory"], fitting_memory=more, **pairs)
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError("not a cost") from error
-
-
-def together(costs: Sequence[ConversionCost]) -> ConversionCost | None:
-    """What several results take that are made one from another's reading; None for none.
-
-    The model is read once, which the time does not allow for: it is what they take at the most.
-    """
-    if not costs:
-        return None
-    spans = [cost.seconds for cost in costs]
-    known = [span for span in spans if span is not None]
-    seconds = (sum(span[0] for span in known), sum(span[1] for span in known))
-    return ConversionCost(
-        max(cost.memory for cost in costs),
-        seconds if len(known) == len(spans) else None,
-        costs[0].calibration,
-        costs[0].fitting,
-        max(cost.fitting_memory for cost in costs),
-    )

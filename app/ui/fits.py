@@ -8,7 +8,7 @@ from typing import Any
 from PySide6.QtCore import QObject, Signal, Slot
 
 from app.core.errors import AppError
-from app.core.fit import ConversionCost, Fit
+from app.core.fit import Fit
 from app.ui.machine import Machine
 from app.ui.preferences import Preferences
 from app.ui.probe import Probe
@@ -33,8 +33,6 @@ class Fits(QObject):
         super().__init__(parent)
         self.found: Mapping[str, Fit] = {}
         """By preset."""
-        self.costs: Mapping[str, ConversionCost] = {}
-        """What making each takes on this computer, by preset."""
         self.problem: AppError | None = None
         self._model = ""
         self._most = 0
@@ -58,7 +56,7 @@ class Fits(QObject):
         Nobody runs a model with more context than it was made for, where that is known.
         """
         if model != self._model:
-            self.found, self.costs, self.problem = {}, {}, None
+            self.found, self.problem = {}, None
         self._model, self._most = model, longest_context
         self.ask_again()
 
@@ -101,10 +99,6 @@ class Fits(QObject):
         try:
             self.found = {
                 preset: Fit.from_json(fields) for preset, fields in answer["fits"].items()
-            }
-            self.costs = {
-                preset: ConversionCost.from_json(fields)
-                for preset, fields in answer.get("costs", {}).items()
             }
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             title = self.tr("Whether this model runs here could not be worked out.")

@@ -13,8 +13,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.advisor.conversion import check_memory, conversion_needs
-from app.advisor.speeds import MeasuredSpeeds
+from app.advisor.calibration import Reading
+from app.advisor.needs import check_memory
+from app.advisor.speeds import conversion_kind, conversion_speeds
 from app.calibration.checkpoint import LayerCheckpoint
 from app.core.errors import BadModelFile
 from app.core.events import Event, Finished, Note, Progress, ResultDone
@@ -23,7 +24,7 @@ from app.core.job import Job
 from app.core.partial import check_space, opened
 from app.core.recipe import AUTOMATIC
 from app.core.report import Report, load_report
-from app.devices import look
+from app.core.retelling import retold
 from app.encodings.kernels import warm_up
 from app.evaluation.tensor_error import Written, measure_results
 from app.models.named_weights import NamedWeights
@@ -31,6 +32,7 @@ from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
 from app.worker.files import ResultFiles, discard_results, refuse_existing
 from app.worker.folder import FolderFiles, discard_folder, refuse_folder
+from app.worker.forecast import Stopwatch, forecast
 from app.worker.importance import importances, must_calibrate
 from app.worker.layers import Kept, LayerFiller
 from app.worker.measure import measure
@@ -77,7 +79,12 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
     stages = stages or Stages.of(job, plans, calibrate=must_calibrate(job, work.source))
     yield from _prepare(work, folder)
     parts = 1 + any(plan.ranges for plan in plans)
-    found = yield from stages.place("calibrate", importances(job, work.source), 0, parts)
+    watch = Stopwatch()
+    weighing = retold(importances(job, work.source), watch.see)
+    found = yield from stages.place("calibrate", weighing, 0, parts)
+    if AUTOMATIC in found:
+        chunks = found[AUTOMATIC].facts.chunks
+        watch.keep(job.device, Reading.for_importance(plans[0], work.source, chunks))
     work = work.weighed(found)
     yield from stages.place("calibrate", find_ranges(work, folder), parts - 1, parts)
     yield from map(Note, work.notes())
@@ -169,21 +176,13 @@ def _prepare(work: Work, folder: Path) -> Iterator[Event]:
 def _check_memory(work: Work) -> Iterator[Note]:
     """Refuse what cannot work, and warn of what may not; the disk is checked by `opened`.
 
-    Results do not add up here: a slice is encoded for one after the other.
-
     Raises:
         NotEnoughSpace: There is less free memory than the job takes at the least.
     """
-    machine = look(Path.cwd())
-    machine = replace(machine, cpu=replace(machine.cpu, threads=work.threads))
-    for result in work.results:
-        needs = conversion_needs(
-            result.plan, work.source.nbytes, result.target, machine, device=work.job.device
-        )
-        check_memory(needs)
-        if needs.memory > needs.memory_free:
-            yield Note(needs.problem)
-            return
+    needs = forecast(work.job, work.source, [result.plan for result in work.results])
+    check_memory(needs)
+    if needs.memory > needs.memory_free:
+        yield Note(needs.problem)
 
 
 def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generator[Event]:
@@ -202,8 +201,9 @@ def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generato
         yield from stages.place("verify", _check(work, outcomes, seconds))
     calibrated = any(result.is_calibrated for result in work.results)
     if whole and len(missing) == len(work.results) == 1 and not calibrated:
-        seconds, preset = time.monotonic() - clock, work.results[0].plan.preset
-        MeasuredSpeeds().add(work.job.device, preset, work.source.nbytes, seconds)
+        seconds, recipe = time.monotonic() - clock, work.results[0].output.recipe
+        kind, nbytes = conversion_kind(recipe), work.source.nbytes
+        conversion_speeds().add(work.job.device, kind, nbytes, seconds)
 
 
 def _fill(work: Work, stages: Stages, missing: Sequence[_Outcome]) -> Generator[Event]:
@@ -231,9 +231,13 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
     kept = Kept(written, states, result.folded, outcome.keep_folds)
     filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, kept)
     check_space(files.to_open())  # hidden states may have taken some of it
-    yield from filler.run()
+    watch = Stopwatch()
+    yield from retold(filler.run(), watch.see)
     if shown.place.full:
         yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
+    elif not files.is_resumed:
+        reading = Reading.for_method(work.job, result.treatment, result.plan, work.source)
+        watch.keep(work.job.device, replace(reading, tokens=shown.windows.numel()))
 
 
 def _check(work: Work, outcomes: Sequence[_Outcome], seconds: float) -> Generator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.advisor.calibration import states_in_memory
 from app.core.errors import Unsupported
 from app.core.places import user_data
 from app.devices.memory import memory
@@ -10,8 +11,6 @@ from app.models.layerwise import Place
 from app.models.scratch import Scratch
 
 _KINDS = ("cuda", "mps", "xpu")  # ROCm's cards are called cuda, too
-_SHARE_OF_MEMORY = 4  # a fourth of what is free; layers, statistics and others take the rest
-_MOST_IN_MEMORY = 2_000_000_000
 
 
 def check_device(name: str) -> None:
@@ -40,5 +39,4 @@ def place_on(device: str) -> Place:
     Raises:
         Unsupported: There is no such device.
     """
-    in_memory = min(_MOST_IN_MEMORY, memory().free // _SHARE_OF_MEMORY)
-    return Place(device, Scratch(user_data(), in_memory))
+    return Place(device, Scratch(user_data(), states_in_memory(memory().free)))

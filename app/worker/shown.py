@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.calibration.chats import ChatTemplate
-from app.calibration.text import calibration_text, cut_calibration_windows, digest
+from app.calibration.text import (
+    DEFAULT_SAMPLES,
+    calibration_text,
+    cut_calibration_windows,
+    digest,
+)
 from app.calibration.treatment import CASTS
 from app.core.errors import Unsupported
 from app.core.events import Note
@@ -24,8 +29,6 @@ from app.worker.device import place_on
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEFAULT_SAMPLES = 128
-"""Windows read."""
 _TOKENS_A_COLUMN = 4
 """So many tokens for each column of the widest matrix make statistics that can be relied on: GPTQ
 was measured to reach nine tenths of what twice as many gain."""

@@ -3,4 +3,15 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def speeds(tmp_path):
+    """A computer on which nothing was timed."""
+    from app.advisor.needs import Speeds
+    from app.advisor.speeds import MeasuredSpeeds
+
+    return Speeds(MeasuredSpeeds(tmp_path / "a.json"), MeasuredSpeeds(tmp_path / "b.json"))

@@ -1,61 +1,66 @@
+"""What jobs take whose weights are rounded by themselves."""
+
 import pytest
 from computers import GB, computer
+from needed import LARGE, SOURCE, needs, plan
 
-from app.advisor import MeasuredSpeeds, check_memory, conversion_needs
+from app.advisor import check_memory
+from app.advisor.speeds import MeasuredSpeeds, conversion_kind
 from app.core.errors import NotEnoughSpace
 from app.core.files import free_bytes
-from app.core.plan import Plan, PlannedFile, PlannedTensor
-
-
-def plan(*tensors):
-    rows = tuple(
-        PlannedTensor(f"t{index}", shape, encoding, 0, nbytes, (f"t{index}",))
-        for index, (shape, encoding, nbytes) in enumerate(tensors)
-    )
-    return Plan("Q4_K_M", rows, (PlannedFile(b"", sum(row.nbytes for row in rows)),))
-
-
-LARGE = plan(((4096, 4096), "Q4_K", 9_437_184), ((4096, 14336), "Q6_K", 48_168_960))
+from app.core.recipe import Recipe
 
 
 def test_that_the_disk_takes_the_whole_file_and_little_more(tmp_path):
-    needs = conversion_needs(LARGE, 150_000_000, tmp_path, computer(16 * GB))
-    assert LARGE.total_bytes < needs.disk < LARGE.total_bytes * 1.01
-    assert needs.disk_free == pytest.approx(free_bytes(tmp_path), rel=0.1)
-    assert needs.problem == ""
+    found = needs(LARGE, target=tmp_path / "x.gguf")
+    assert LARGE.total_bytes < found.disk < LARGE.total_bytes * 1.01
+    assert found.disk_free == pytest.approx(free_bytes(tmp_path), rel=0.1)
+    assert found.problem == ""
 
 
-def test_that_memory_follows_the_threads_and_not_the_model(tmp_path):
-    large = conversion_needs(LARGE, 150_000_000, tmp_path, computer(16 * GB))
+def test_that_memory_follows_the_threads_and_not_the_model():
     many = plan(*(((4096, 14336), "Q6_K", 48_168_960) for _ in range(300)))
-    assert conversion_needs(many, 10**10, tmp_path, computer(16 * GB)).memory == large.memory
+    assert needs(many).memory == needs(LARGE).memory
     wide = plan(((2, 50_000_000), "Q4_K", 56_250_000))
-    assert conversion_needs(wide, 10**10, tmp_path, computer(16 * GB)).memory > large.memory
+    assert needs(wide).memory > needs(LARGE).memory
 
 
-def test_that_too_little_memory_is_refused_before_the_start(tmp_path):
-    small = conversion_needs(LARGE, 150_000_000, tmp_path, computer(GB // 4))
+def test_that_several_results_take_the_memory_of_the_largest_and_the_disk_of_all():
+    wide = plan(((2, 50_000_000), "Q4_K", 56_250_000))
+    both = needs(LARGE, wide)
+    assert both.memory == needs(wide).memory
+    assert both.disk == needs(LARGE).disk + needs(wide).disk
+
+
+def test_that_too_little_memory_is_refused_before_the_start():
+    small = needs(LARGE, machine=computer(GB // 4))
     with pytest.raises(NotEnoughSpace, match="memory"):
         check_memory(small)
     assert "memory" in small.problem
     assert small.memory_least < small.memory
-    check_memory(conversion_needs(LARGE, 150_000_000, tmp_path, computer(16 * GB)))
+    check_memory(needs(LARGE))
 
 
-def test_that_a_card_is_counted_where_it_takes_part(tmp_path):
-    machine = computer(16 * GB)
-    assert conversion_needs(LARGE, 1, tmp_path, machine).card == 0
-    assert conversion_needs(LARGE, 1, tmp_path, machine, device="cuda:0").card > 0
+def test_that_a_card_is_counted_where_it_takes_part():
+    assert needs(LARGE).card == 0
+    assert needs(LARGE, device="cuda:0").card > 0
 
 
-def test_that_time_comes_from_earlier_conversions_alone(tmp_path):
-    machine, speeds = computer(16 * GB), MeasuredSpeeds(tmp_path / "speeds.json")
-    assert conversion_needs(LARGE, 10**9, tmp_path, machine).seconds is None
-    assert conversion_needs(LARGE, 10**9, tmp_path, machine, speeds).seconds is None
-    speeds.add("cpu", "Q4_K_M", 2 * 10**9, 10.0)
+def test_that_time_comes_from_earlier_conversions_alone(speeds):
+    assert needs(LARGE, speeds=speeds).seconds is None
+    speeds.conversions.add("cpu", "Q4_K_M", 2 * SOURCE.nbytes, 10.0)
+    found = needs(LARGE, speeds=speeds).seconds
+    assert found.least < 5 < found.most
+    assert not found.guessed
+    assert needs(LARGE, speeds=speeds, device="cuda:0").seconds is None
+    twice = needs(LARGE, LARGE, speeds=speeds).seconds
+    assert twice.most == pytest.approx(2 * found.most)
+
+
+def test_that_a_speed_is_kept_for_the_next_start(tmp_path):
+    MeasuredSpeeds(tmp_path / "speeds.json").add("cpu", "Q4_K_M", 2 * 10**9, 10.0)
     again = MeasuredSpeeds(tmp_path / "speeds.json")
-    low, high = conversion_needs(LARGE, 10**9, tmp_path, machine, again).seconds
-    assert low < 5 < high
+    assert again.seconds("cpu", "Q4_K_M", 10**9).least < 5
     assert again.seconds("cuda:0", "Q4_K_M", 10**9) is None
 
 
@@ -65,7 +70,13 @@ def test_that_another_preset_widens_the_range_and_a_short_job_says_nothing(tmp_p
     assert speeds.seconds("cpu", "Q8_0", 10**9) is None
     speeds.add("cpu", "Q8_0", 10**9, 4.0)
     same, other = (speeds.seconds("cpu", name, 10**9) for name in ("Q8_0", "Q4_K_M"))
-    assert other[0] < same[0] < 4 < same[1] < other[1]
+    assert other.least < same.least < 4 < same.most < other.most
+
+
+def test_that_a_method_without_data_has_a_speed_of_its_own():
+    plain = conversion_kind(Recipe("hqq-4bit-g64"))
+    assert plain == "hqq-4bit-g64"
+    assert conversion_kind(Recipe("hqq-4bit-g64", method="hqq")) != plain
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b'{"cpu": 3}', b'{"cpu": {"Q8_0": "x"}}'])

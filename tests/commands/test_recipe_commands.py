@@ -210,7 +210,7 @@ def test_that_several_formats_go_into_one_folder(say, tmp_path):
 def test_that_formats_that_need_importances_get_them_by_themselves(say, tmp_path):
     code, out, _ = say("quantize", "sample", "--dry-run", "--json", "--format", "Q8_0,IQ2_XS")
     assert code == 0
-    assert [document["calibrates"] for document in json.loads(out)] == [False, True]
+    assert [document["calibrates"] for document in json.loads(out)["results"]] == [False, True]
     matrix = tmp_path / "missing.gguf"
     options = ("--format", "IQ2_XS", "--imatrix", matrix, "--out", tmp_path / "x.gguf")
     code, _, err = say("quantize", "sample", *options)

@@ -110,8 +110,9 @@ def test_that_one_button_makes_it_fit_and_says_why(judged, qtbot):
 def test_that_a_format_that_needs_importances_gets_them(judged, qtbot):
     assert judged.importance.origin.currentIndex() == Origin.NONE
     judged.quality.formats.choose("IQ2_M")
-    assert "IQ2_M cannot do without" in judged.importance.sentence.text()
-    assert "about 25 min to 55 min more" in judged.importance.sentence.text()
+    sentence = judged.importance.sentence.text
+    assert "IQ2_M cannot do without" in sentence()
+    qtbot.waitUntil(lambda: "about 25 min to 55 min of the time" in sentence())
     qtbot.waitUntil(judged.convert.isEnabled)
     judged.primary()
     assert judged.context.queue.jobs()[0].recipe.importance == AUTOMATIC

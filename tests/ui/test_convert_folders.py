@@ -59,7 +59,7 @@ def test_that_a_folder_is_named_moved_and_replaced_as_a_folder(
 ):
     name = Path(folders.target.path).name
     assert name == "Qwen3-8B-w4a16-g128"
-    assert folders._job(folders.target.paths).outputs[0].target == folders.target.path
+    assert folders._job().outputs[0].target == folders.target.path
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
     folders.target.choose.click()
     assert folders.target.path == str(tmp_path / name)
@@ -86,27 +86,35 @@ def test_that_a_folder_is_named_moved_and_replaced_as_a_folder(
     assert not folders.convert.isEnabled()
 
 
-def test_that_a_method_and_its_options_are_in_the_job_the_time_and_the_command(folders):
-    form, before = folders.advanced.method, folders.target._text.text()
+def test_that_a_method_and_its_options_are_in_the_job_and_the_command(folders):
+    form = folders.advanced.method
     form.choose("gptq")
     form.options.editors["damping"].value = "0.05"
     form.calibration.samples.setValue(64)
-    job = folders._job(folders.target.paths)
+    job = folders._job()
     assert (job.recipe.method, job.recipe.options) == ("gptq", (("damping", "0.05"),))
     assert job.samples == 64
     assert "--method gptq --set damping=0.05" in folders._command_line()
     assert "--samples 64" in folders._command_line()
     assert "●" in folders.more.text()
-    assert folders.target._text.text() != before
     form.choose("")
-    assert folders._job(folders.target.paths).samples == 0
-    assert folders.target._text.text() == before
+    assert folders._job().samples == 0
 
     kinds = folders.advanced.recipe
     folders.more.setChecked(True)
     assert not kinds.output.isVisibleTo(folders)
     assert kinds.split.isVisibleTo(folders)
     kinds.overrides.add_rule("ffn_down", "Q6_K")
-    assert folders._job(folders.target.paths).recipe.overrides == ()
+    assert folders._job().recipe.overrides == ()
     choose(folders, Runtime.LLAMA_CPP)
     assert kinds.output.isVisibleTo(folders)
+
+
+def test_that_what_the_very_job_takes_is_shown_before_it_starts(folders, qtbot):
+    text, method = folders.target._text.text, folders.advanced.method
+    qtbot.waitUntil(lambda: "about 3 min to 5 min  ·  1.1 GB of memory" in text())
+    method.choose("gptq")
+    assert "of memory" not in text()  # what it was is not true any more
+    qtbot.waitUntil(lambda: "perhaps 1 h 30 min to 4 h  ·  9.3 GB of memory" in text())
+    method.choose("")
+    qtbot.waitUntil(lambda: "1.1 GB of memory" in text())

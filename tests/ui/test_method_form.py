@@ -6,7 +6,6 @@ import pytest
 from fake_answers import inspection
 from PySide6.QtWidgets import QCheckBox, QComboBox, QLineEdit, QSpinBox
 
-from app.core.fit import ConversionCost
 from app.core.job import Job, Output
 from app.core.model import Inspection
 from app.core.recipe import AUTOMATIC, Recipe
@@ -101,14 +100,3 @@ def test_that_the_text_reaches_jobs_whose_method_is_shown_one(form):
     assert (shown.samples, shown.length, shown.calibration) == (7, 0, "/importances.txt")
     form.calibration.show_text("/mine.txt")
     assert form.show_model_to(job).calibration == "/mine.txt"
-
-
-def test_that_it_takes_the_time_of_what_is_shown_for_each_result_it_suits(form):
-    usual = ConversionCost(100, (10.0, 20.0), None, (64.0, 128.0), 50)
-    show(form, "w4a16-g128", "gptq-4bit-asym-v2-g128", "fp8")
-    assert form.cost(usual) == usual
-    form.choose("gptq")
-    assert form.cost(usual).seconds == (138.0, 276.0)
-    form.calibration.samples.setValue(64)
-    assert form.cost(usual).seconds == (74.0, 148.0)
-    assert form.cost(usual).memory == 150

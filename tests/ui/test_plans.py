@@ -4,6 +4,7 @@ import pytest
 from fake_jobs import program
 
 from app.commands.dry_run import dry_run
+from app.core.job import Job, Output
 from app.core.places import sample_model
 from app.core.recipe import Recipe
 from app.ui.plans import Plans, ResultPlan
@@ -23,7 +24,8 @@ def plans(qapp):
 
 def test_that_the_answer_of_the_command_is_understood():
     recipe = Recipe("Q4_K_M", overrides=(("ffn_down", "Q6_K"),), split_bytes=2_000_000)
-    answer = json.loads(json.dumps(dry_run(str(sample_model()), recipe).document))
+    job = Job("x", str(sample_model()), (Output("/x.gguf", recipe),))
+    answer = json.loads(json.dumps(dry_run(job).document))
     plan = ResultPlan.from_json(answer)
     (down,) = [kind for kind in plan.kinds if kind.name == "blk.*.ffn_down.weight"]
     assert (down.encoding, down.count, down.wanted) == ("Q6_K", 8, "")

@@ -11,7 +11,6 @@ from PySide6.QtGui import QDragEnterEvent, QDropEvent, QGuiApplication
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 from typing_extensions import override
 
-from app.core.fit import together
 from app.core.job import Job, Output, new_id
 from app.core.model import FormatChoice, Inspection
 from app.core.names import result_name
@@ -20,6 +19,7 @@ from app.ui import phrases
 from app.ui.command_line import job_words
 from app.ui.context import Context, Notice
 from app.ui.fits import Fits
+from app.ui.needs import Needs
 from app.ui.page import Page, section
 from app.ui.plans import Plans
 from app.ui.recommend import usual_recipe
@@ -73,7 +73,7 @@ class ConvertPage(Page):
         command = [*self.context.command]
         self.model = ModelField(command, self.context.preferences)
         self.fits = Fits(command, self.context.machine, self.context.preferences, self)
-        self.plans = Plans(command, self)
+        self.plans, self.needs = Plans(command, self), Needs(command, self)
         self.circumstances = Circumstances(self.context)
         self.run_on, self.runtime = self.circumstances.run_on, self.circumstances.runtime
         self.tokens = self.circumstances.tokens
@@ -85,9 +85,8 @@ class ConvertPage(Page):
         body = QVBoxLayout(self.form)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(8)
-        body.addWidget(self.circumstances)
-        body.addWidget(self.quality)
-        body.addWidget(self.importance)
+        for part in (self.circumstances, self.quality, self.importance):
+            body.addWidget(part)
         body.addWidget(section(self.tr("Save to")))
         body.addWidget(self.target)
         body.addSpacing(8)
@@ -96,9 +95,8 @@ class ConvertPage(Page):
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 0, 24)
         column.setSpacing(8)
-        column.addWidget(ImaginedBar(self.context.machine))
-        column.addWidget(self.model)
-        column.addWidget(self.form)
+        for row in (ImaginedBar(self.context.machine), self.model, self.form):
+            column.addWidget(row)
         column.addStretch()
         self.area = self.add_scrolled(content)
         self.bar = ActionBar()
@@ -113,6 +111,7 @@ class ConvertPage(Page):
         self.fits.changed.connect(self._on_fits)
         self.importance.changed.connect(self._on_recipe)
         self.plans.changed.connect(self._on_plans)
+        self.needs.changed.connect(self._on_needs)
         self.target.checked.connect(self._refresh)
         self.target.edited.connect(self._on_target_edited)
         self.more.toggled.connect(self._show_advanced)
@@ -196,10 +195,11 @@ class ConvertPage(Page):
         if self.fits.is_busy and not self.fits.found:
             trouble = self.tr("Working out whether it runs here")
         self.quality.notes.show_fit(self.fits.found.get(choice.preset), trouble)
-        costs = self.fits.costs
-        cost = together([costs[row.preset] for row in self.quality.choices if row.preset in costs])
-        self.target.show_cost(self.advanced.method.cost(cost))
-        self.importance.show_time(cost.calibration if cost else None)
+
+    @Slot()
+    def _on_needs(self) -> None:
+        self.target.show_needs(self.needs.found)
+        self.importance.show_needs(self.needs.found)
 
     def _recipes(self) -> dict[str, Recipe]:
         """What is to be made, by preset."""
@@ -317,13 +317,13 @@ class ConvertPage(Page):
             self.bar.show_promise(self._promise(choices))
         self.quality.show_total(self._nbytes())
         self.bar.mark_more(not self.advanced.is_usual)
+        self.needs.ask(self._job() if choices else None)
         if choices:
             self.advanced.set_command(self._command_line())
 
     def _chosen(self) -> tuple[FormatChoice, ...]:
         """What would be made; nothing without a model in sight."""
-        known = self.model.is_known and self.model.inspection is not None
-        return self.quality.choices if known else ()
+        return self.quality.choices if self.model.is_known and self.model.inspection else ()
 
     def _refusal(self) -> str:
         """Why nothing can be chosen although there is a model."""
@@ -346,7 +346,7 @@ class ConvertPage(Page):
     def primary(self) -> None:
         if not self.convert.isEnabled():
             return
-        job = self._job(self.target.paths)
+        job = self._job()
         try:
             for output in job.outputs:
                 Path(output.target).parent.mkdir(parents=True, exist_ok=True)
@@ -359,8 +359,10 @@ class ConvertPage(Page):
         self._look_at_target()  # the next one gets a name of its own
         self.context.desk.open("queue", job.id)
 
-    def _job(self, paths: tuple[str, ...]) -> Job:
+    def _job(self) -> Job:
+        """With the names that are wished for, while these are checked."""
         options, recipes = self.advanced.options, self._recipes().values()
+        paths = self.target.paths or (self.target.path,) * len(recipes)
         outputs = (Output(path, recipe) for path, recipe in zip(paths, recipes, strict=True))
         job = Job(
             id=new_id(),
@@ -375,10 +377,8 @@ class ConvertPage(Page):
         return self.advanced.method.show_model_to(job)
 
     def _command_line(self) -> str:
-        """Of the job; while its names are checked, with those that are wished for."""
-        paths = self.target.paths or (self.target.path,) * len(self.quality.choices)
         own = {choice.preset: choice.method for choice in self.quality.choices}
-        return shlex.join(job_words(self._job(paths), self.target.path, own))
+        return shlex.join(job_words(self._job(), self.target.path, own))
 
     @Slot()
     def _copy_command(self) -> None:
@@ -396,5 +396,5 @@ class ConvertPage(Page):
     @override
     def leave(self) -> None:
         self.model.close_probe()
-        self.fits.close()
-        self.plans.close()
+        for asked in (self.fits, self.plans, self.needs):
+            asked.close()

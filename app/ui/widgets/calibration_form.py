@@ -10,8 +10,6 @@ from PySide6.QtWidgets import QComboBox, QFileDialog, QSpinBox, QWidget
 from app.ui.widgets.marked_grid import MarkedGrid
 
 _SHIPPED, _OWN = 0, 1
-_USUAL_SAMPLES, _USUAL_LENGTH = 128, 512
-_USUAL = _USUAL_SAMPLES * _USUAL_LENGTH
 _MOST_SAMPLES, _MOST_LENGTH, _MOST_SEED = 65_536, 131_072, 2**31 - 1
 
 
@@ -53,12 +51,6 @@ class CalibrationForm(QWidget):
     def path(self) -> str:
         """Of the user's text; "" for the one that is shipped."""
         return self._path if self.text.currentIndex() == _OWN else ""
-
-    @property
-    def share(self) -> float:
-        """Tokens that are shown, as part of the usual number."""
-        samples, length = self.samples.value(), self.length.value()
-        return (samples or _USUAL_SAMPLES) * (length or _USUAL_LENGTH) / _USUAL
 
     def show_text(self, path: str) -> None:
         """Take a text of the user's."""

@@ -10,9 +10,10 @@ from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from app.core import words
 from app.core.model import FormatChoice
+from app.core.needs import JobNeeds, TimeSpan
 from app.core.recipe import AUTOMATIC
+from app.ui import phrases
 from app.ui.widgets.text import ElidedLabel, label
 
 _FEW_BITS = 4.5
@@ -36,7 +37,7 @@ class ImportanceChoice(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._choices: Sequence[FormatChoice] = ()
-        self._seconds: tuple[float, float] | None = None
+        self._seconds: TimeSpan | None = None
         self._own = Origin.NONE  # what the user has chosen for this model
         self._paths: dict[Origin, str] = {}
         self.origin = QComboBox()
@@ -72,14 +73,17 @@ class ImportanceChoice(QWidget):
         self._choices = choices
         self._refresh()
 
-    def show_time(self, seconds: tuple[float, float] | None) -> None:
-        """How long computing it may take; None where nobody knows."""
-        self._seconds = seconds
+    def show_needs(self, needs: JobNeeds | None) -> None:
+        """How long computing it takes, where that is part of the job: the model decides it."""
+        if needs is None or needs.importance is None:
+            return
+        self._seconds = needs.importance
         self._refresh()
 
     def reset(self) -> None:
         """Another model: the user has chosen nothing for it, and no file of the last one fits."""
         self._own = Origin.NONE
+        self._seconds = None
         self._paths.pop(Origin.FILE, None)
 
     def choose(self, origin: Origin, path: str = "") -> None:
@@ -170,9 +174,8 @@ class ImportanceChoice(QWidget):
     def _time(self) -> str:
         if self._seconds is None:
             return self.tr("Computing it takes longer than converting; it is kept for next time.")
-        least, most = (words.duration(seconds) for seconds in self._seconds)
-        span = least if least == most else self.tr("{} to {}").format(least, most)
-        return self.tr("Computing it takes about {} more, once for this model.").format(span)
+        span = phrases.time_span(self._seconds)
+        return self.tr("Computing it takes {} of the time, once for this model.").format(span)
 
 
 def _names(choices: Sequence[FormatChoice]) -> str:

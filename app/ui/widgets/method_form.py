@@ -8,7 +8,6 @@ from dataclasses import replace
 from PySide6.QtCore import QCoreApplication, Qt, Signal, Slot
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from app.core.fit import ConversionCost
 from app.core.job import Job
 from app.core.model import FormatChoice, MethodFacts
 from app.core.recipe import Recipe
@@ -116,13 +115,6 @@ class MethodForm(QWidget):
             length=shown.length.value(),
             seed=shown.seed.value(),
         )
-
-    def cost(self, usual: ConversionCost | None) -> ConversionCost | None:
-        """What the results take with the method; None while that is not known."""
-        results = sum(self._own in choice.methods for choice in self._choices)
-        if usual is None or not self.is_calibrated:
-            return usual
-        return usual.fitted(results, self.calibration.share)
 
     @property
     def is_calibrated(self) -> bool:

@@ -10,7 +10,8 @@ from PySide6.QtCore import Signal, Slot
 from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
 from app.core import words
-from app.core.fit import ConversionCost
+from app.core.needs import JobNeeds
+from app.ui import phrases
 from app.ui.aside import Aside
 from app.ui.icons import Button, Picture
 from app.ui.target import Check, Target, check, free_name
@@ -29,7 +30,7 @@ class TargetField(QWidget):
         super().__init__(parent)
         self._target: Target | None = None
         self._check: Check | None = None
-        self._cost: ConversionCost | None = None
+        self._needs: JobNeeds | None = None
         self._aside = Aside(self)
         self._aside.answered.connect(self._show)
         self.edit = QLineEdit()
@@ -62,9 +63,9 @@ class TargetField(QWidget):
         layout.addLayout(lower)
         self._decorate()
 
-    def show_cost(self, cost: ConversionCost | None) -> None:
-        """What the conversion takes beside the disk; None while that is not known."""
-        self._cost = cost
+    def show_needs(self, needs: JobNeeds | None) -> None:
+        """What the job takes beside the disk; None while that is not known."""
+        self._needs = needs
         self._decorate()
 
     @property
@@ -146,7 +147,7 @@ class TargetField(QWidget):
         text = self.tr("Needs {} of {} free").format(
             words.size(found.target.nbytes), words.size(found.free)
         )
-        parts = [*self._name_parts(found), text, *self._cost_parts()]
+        parts = [*self._name_parts(found), text, *self._needs_parts()]
         parts += [self.tr("the folder will be made")] if found.makes_folder else []
         return "  ·  ".join(parts)
 
@@ -160,15 +161,14 @@ class TargetField(QWidget):
         """Where there are several, their names."""
         return [", ".join(Path(path).name for path in found.paths)] if found.target.names else []
 
-    def _cost_parts(self) -> list[str]:
-        if self._cost is None:
+    def _needs_parts(self) -> list[str]:
+        if self._needs is None:
             return []
-        memory = self.tr("{} of memory").format(words.size(self._cost.memory))
-        if self._cost.seconds is None:
-            return [memory]
-        least, most = (words.duration(seconds) for seconds in self._cost.seconds)
-        time = self.tr("about {}").format(least if least == most else f"{least} to {most}")
-        return [time, memory]
+        memory = self.tr("{} of memory").format(words.size(self._needs.memory))
+        if self._needs.memory > self._needs.memory_free:
+            memory += self.tr(", of which {} are free").format(words.size(self._needs.memory_free))
+        span = self._needs.seconds
+        return [phrases.time_span(span), memory] if span else [memory]
 
     @Slot()
     def _ask(self) -> None:
