@@ -1,7 +1,7 @@
 """transformers loads the folders, and computes with the weights that Nibble reads from them.
 
-What needs another library to be loaded (GPTQ, AWQ, bitsandbytes, FP8 blocks, MLX) is asked in
-tests/runtimes, where those libraries have environments of their own.
+What needs another library to be loaded (GPTQ, AWQ, MLX; bitsandbytes and FP8, which want
+accelerate) is asked in tests/runtimes, where those libraries have environments of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 from checkpoints import write_llama
+from family_models import FAMILY_MODELS
 from safetensors.torch import load_file
+from tiny_models import random_model
 from torch import Tensor
 
 from app.calibration.text import cut_calibration_windows
@@ -82,21 +84,27 @@ def off(found: Tensor, wanted: Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def expected_of(folders: Path, preset: str) -> Tensor:
-    """What a plain model computes with the weights that Nibble reads."""
+def plain_model(folders: Path, preset: str) -> Any:
+    """A plain model with the weights that Nibble reads."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     weights = NamedWeights(open_model(folders / preset))
     config = AutoConfig.from_pretrained(folders / "source")
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     model.load_state_dict({name: weights.weight(name) for name in weights.names})
-    return logits(model)
+    return model
 
 
-def loaded(folder: Path, dtype: torch.dtype, *, dequantize: bool) -> Tensor:
-    from transformers import AutoModelForCausalLM, CompressedTensorsConfig
+def expected_of(folders: Path, preset: str) -> Tensor:
+    """What such a model predicts."""
+    return logits(plain_model(folders, preset))
 
-    more = {"quantization_config": CompressedTensorsConfig(dequantize=True)} if dequantize else {}
+
+def loaded(folder: Path, dtype: torch.dtype, config: Any = None) -> Any:
+    """The model that transformers makes of a folder; `config` says how to read what is there."""
+    from transformers import AutoModelForCausalLM
+
+    more = {} if config is None else {"quantization_config": config}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model, report = AutoModelForCausalLM.from_pretrained(
@@ -105,13 +113,16 @@ def loaded(folder: Path, dtype: torch.dtype, *, dequantize: bool) -> Tensor:
         assert not any(report.values()), report
         tokens = model.generate(TOKENS[:1, :4], max_new_tokens=3, do_sample=False)
         assert tokens.shape == (1, 7)
-        return logits(model.eval())
+        return model.eval()
 
 
 def assert_same(folders: Path, preset: str) -> None:
+    from transformers import CompressedTensorsConfig
+
     in_halves, decompressed = preset in IN_HALVES, preset in DECOMPRESSED
     dtype = torch.bfloat16 if in_halves else torch.float32
-    found = loaded(folders / preset, dtype, dequantize=decompressed)
+    config = CompressedTensorsConfig(dequantize=True) if decompressed else None
+    found = logits(loaded(folders / preset, dtype, config))
     error = off(found, expected_of(folders, preset))
     assert error < (ROUNDED if in_halves else DEQUANTIZED if decompressed else EXACT)
 
@@ -122,18 +133,33 @@ def test_that_transformers_computes_with_the_same_weights(folders: Path, tmp_pat
         assert_same(folders, preset)
 
 
-def test_that_scales_of_inputs_are_those_of_the_text(folders: Path, tmp_path: Path) -> None:
-    text = tmp_path / "text.txt"
+def test_that_transformers_reads_the_experts_of_gpt_oss(tmp_path: Path) -> None:
+    from transformers import Mxfp4Config
+
+    random_model(tmp_path / "source", **{**FAMILY_MODELS["gpt-oss"], "num_hidden_layers": 2})
+    make(tmp_path, ("gpt-oss-mxfp4",), tmp_path / "job")
+    config = Mxfp4Config(dequantize=True)
+    found = logits(loaded(tmp_path / "gpt-oss-mxfp4", torch.float32, config))
+    assert off(found, expected_of(tmp_path, "gpt-oss-mxfp4")) < EXACT
+
+
+@pytest.fixture(scope="module")
+def windows(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
+    """The text that two formats with rounded inputs were made with, beside the source."""
+    place = tmp_path_factory.mktemp("text")
+    text = place / "text.txt"
     text.write_text("It is a truth universally acknowledged, that a single man wants a wife. " * 99)
     outputs = tuple(Output(str(folders / one), Recipe(one)) for one in ("fp8-static", "nvfp4-w4a4"))
     job = Job(
         "j", str(folders / "source"), outputs, evaluate=False,
         calibration=str(text), samples=3, length=64,
     )  # fmt: skip
-    list(convert(job, tmp_path))
-    windows = cut_calibration_windows(
-        open_tokenizer(open_model(folders / "source")), text, chunks=3, length=64
-    ).tokens
+    list(convert(job, place / "job"))
+    tokenizer = open_tokenizer(open_model(folders / "source"))
+    return cut_calibration_windows(tokenizer, text, chunks=3, length=64).tokens
+
+
+def test_that_scales_of_inputs_are_those_of_the_text(folders: Path, windows: Tensor) -> None:
     assert windows.shape == (3, 64)
     largest = ranges(folders / "source", windows)
     static = load_file(folders / "fp8-static" / "model.safetensors")
@@ -145,8 +171,40 @@ def test_that_scales_of_inputs_are_those_of_the_text(folders: Path, tmp_path: Pa
         expected = 448 * 6 / largest[name]
         assert float(groups[f"{name}.input_global_scale"]) == pytest.approx(expected, rel=1e-4)
     # The loader rounds inputs with these scales: wrong ones would leave nothing of the model.
-    found = loaded(folders / "fp8-static", torch.float32, dequantize=False)
+    found = logits(loaded(folders / "fp8-static", torch.float32))
     assert off(found, expected_of(folders, "fp8-static")) < 0.2
+
+
+def in_four_bits(inputs: Tensor, scale: Tensor) -> Tensor:
+    """What is left of inputs as 4-bit floats in groups of 16, `scale` over that of the group."""
+    levels = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
+    groups = inputs.unflatten(-1, (-1, 16))
+    step = (groups.abs().amax(-1, keepdim=True) / 6 * scale).to(torch.float8_e4m3fn).float() / scale
+    nearest = ((groups / step).abs().unsqueeze(-1) - levels).abs().argmin(-1)
+    return (levels[nearest] * step).copysign(groups).flatten(-2)
+
+
+def test_that_transformers_rounds_inputs_to_four_bits_with_our_scales(
+    folders: Path, windows: Tensor
+) -> None:
+    folder = folders / "nvfp4-w4a4"
+    # Its weights are unpacked since it has generated; transformers' own float() refuses that.
+    found = torch.nn.Module.float(loaded(folder, torch.bfloat16))
+    wanted, exact = (plain_model(folders, "nvfp4-w4a4") for _ in range(2))
+    stored = load_file(folder / "model.safetensors")
+    for name, layer in wanted.named_modules():
+        if f"{name}.input_global_scale" in stored:
+            unpacked = found.get_submodule(name).weight.data
+            assert off(unpacked, layer.weight.data) < DEQUANTIZED
+            layer.weight.data = unpacked  # so that only inputs are rounded differently
+            scale = stored[f"{name}.input_global_scale"]
+
+            def see(_: Any, inputs: tuple[Tensor], scale: Tensor = scale) -> Tensor:
+                return in_four_bits(inputs[0], scale)
+
+            layer.register_forward_pre_hook(see)
+    assert off(logits(found), logits(wanted)) < DEQUANTIZED
+    assert off(logits(wanted), logits(exact)) > 5 * DEQUANTIZED
 
 
 @pytest.mark.slow
