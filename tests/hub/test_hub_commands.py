@@ -39,6 +39,12 @@ def test_that_a_dry_run_reads_the_headers_of_a_model_of_the_hub_only(hub, say):
     assert there["bytes_after"] == here["bytes_after"]
 
 
+def test_that_a_model_of_the_hub_is_told_the_time_of_its_importance_matrix(hub, say):
+    code, out, err = say("quantize", "org/sample", "--dry-run", "--format", "IQ2_XS", "--json")
+    assert code == 0, err
+    assert json.loads(out)["needs"]["importance"]["guessed"]
+
+
 def test_that_a_model_of_the_hub_goes_in_and_a_gguf_comes_out(hub, tmp_path, home):
     target = tmp_path / "out.gguf"
     command = [sys.executable, "-m", "app", "quantize", "org/sample", "--format", "Q4_K_M"]
