@@ -108,22 +108,26 @@ class Reading:
         """
         timed = speeds.seconds(device, self.kind, self.multiplications)
         if timed is None and device == "cpu":
-            cores = max(1, machine.cpu.cores or machine.cpu.threads // 2)
+            threads = machine.cpu.threads
+            cores = max(1, min(threads, machine.cpu.cores or threads // 2))
             slow, fast = (self.multiplications / (cores * core) for core in _CORE)
             timed = TimeSpan(fast, slow, guessed=True)
         return in_turn([_STARTING, timed])
 
     def memory(self, machine: Machine) -> Span:
-        """Beside the program: hidden states, and the largest of the layers."""
-        filling, found = Span(0, 0), Span(0, 0)
-        if self.treatment:
-            filling = fitting_memory(self.plan, machine.cpu.threads)
+        """Beside the program: hidden states, and what is worked with."""
+        waiting = 0 if self.on_disk(machine) else self.states
+        return self.working(machine.cpu.threads) + Span(waiting, waiting)
+
+    def working(self, threads: int) -> Span:
+        """What the largest of the layers takes where it is computed."""
+        filling = fitting_memory(self.plan, threads) if self.treatment else Span(0, 0)
+        found = Span(0, 0)
         for layer in set(self.decoder.layers):
             known = self._known(layer)
             found |= self._seen(layer, known)
             found |= Span(known, known) + (filling | self._solving(layer))
-        waiting = 0 if self.on_disk(machine) else self.states
-        return found + Span(waiting, waiting)
+        return found
 
     def on_disk(self, machine: Machine) -> int:
         """Bytes of hidden states that wait on the disk."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.advisor.memory import MIB, Span
+from app.advisor.memory import Span
 from app.core.plan import Plan
 from app.encodings import find_encoding
 from app.encodings.folder import FolderEncoding
@@ -19,7 +19,6 @@ _LEAST_WHOLE, _WHOLE = 1.5, 3
 #: The same of matrices whose codes are chosen by what the model computes.
 _LEAST_FITTED, _FITTED = 4, 8
 _ALIKE = 2  # of the largest matrices, so many have the same inputs, and are fitted at a time
-_CARD = 700 * MIB  # a graphics card's driver, and a few slices
 
 
 def quantizing_memory(plan: Plan, threads: int) -> Span:
@@ -34,10 +33,10 @@ def fitting_memory(plan: Plan, threads: int) -> Span:
     return _slices(plan, threads) | _times(largest * _LEAST_FITTED, together * _FITTED)
 
 
-def card_memory(plan: Plan, device: str) -> int:
-    """Of a graphics card; 0 where none takes part."""
+def card_memory(plan: Plan) -> int:
+    """Of a graphics card that quantizes."""
     largest, _ = _whole_matrices(plan, 1)
-    return 0 if device == "cpu" else _CARD + round(FLOAT * largest * _WHOLE)
+    return round(FLOAT * largest * _WHOLE)
 
 
 def _slices(plan: Plan, threads: int) -> Span:

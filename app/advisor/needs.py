@@ -29,6 +29,7 @@ from app.models.base import Checkpoint
 
 _PROGRAM = Span(300 * MIB, 450 * MIB)  # the worker with PyTorch, before it does anything
 _WITH_MODELS = Span(500 * MIB, 820 * MIB)  # and with transformers, to run a model
+_CARD = 700 * MIB  # a graphics card's driver, and a few slices
 _JOURNAL_BYTES = 64  # a line for each slice
 
 
@@ -86,7 +87,7 @@ def job_needs(
         memory=memory.high,
         memory_least=memory.low,
         memory_free=machine.memory.free,
-        card=max(card_memory(plan, job.device) for plan in plans),
+        card=0 if job.device == "cpu" else _on_card(plans, readings),
         seconds=in_turn(times + [one.time(job, source, machine, speeds) for one in results]),
         importance=times[0] if computes_importance else None,
     )
@@ -139,6 +140,12 @@ def _before(
     asking = next((plan for plan in plans if plan.ranges), None)
     if asking is not None:
         yield Reading.for_ranges(job, asking, source)
+
+
+def _on_card(plans: Sequence[Plan], readings: Sequence[Reading]) -> int:
+    """What a graphics card takes that quantizes one matrix at a time, and runs layers."""
+    working = [card_memory(plan) for plan in plans]
+    return _CARD + max(working + [reading.working(threads=1).high for reading in readings])
 
 
 def _on_disk(plan: Plan) -> int:

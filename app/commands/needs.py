@@ -96,9 +96,14 @@ def needs_text(needs: JobNeeds) -> str:
     ]
     if needs.card:
         parts.append(f"{size(needs.card)} of the graphics card")
-    if needs.seconds:
-        parts.append(f"{'perhaps' if needs.seconds.guessed else 'about'} {needs.seconds}")
-    else:
-        parts.append("a time that is not known before the first one")
+    parts.append(_time(needs))
     text = f"This takes {', '.join(parts[:-1])}, and {parts[-1]}."
     return f"{text} {needs.problem}".strip()
+
+
+def _time(needs: JobNeeds) -> str:
+    span = needs.seconds or needs.importance
+    if span is None:
+        return "a time that is not known before the first one"
+    only = "" if needs.seconds else " for its importance matrix alone"
+    return f"{'perhaps' if span.guessed else 'about'} {span}{only}"

@@ -118,6 +118,14 @@ def test_that_hidden_states_wait_in_memory_until_they_are_too_large_for_it():
     assert many.disk == once.disk + 8 * states
 
 
+def test_that_a_card_has_room_for_a_layer_and_what_is_known_of_it():
+    plan = dense(BLOCKS)
+    layer = decoder_of(plan, SOURCE).layers[0]
+    fitted = needs(plan, method="gptq", device="cuda:0")
+    assert fitted.card > needs(plan, device="cuda:0").card + 4 * (layer.weights + layer.moments)
+    assert needs(plan, method="gptq").card == 0
+
+
 def test_that_memory_follows_the_largest_layer_and_not_their_number():
     few, more = (dense(BLOCKS, layers=layers) for layers in (2, 40))
     assert needs(few, method="gptq").memory == needs(more, method="gptq").memory
@@ -180,6 +188,8 @@ def test_that_a_guess_is_marked_and_follows_tokens_weights_and_cores(speeds):
     assert guess(samples=256).most > 1.5 * usual.most
     many = replace(computer(16 * GB), cpu=Cpu("a processor", 32, 64))
     assert guess(many).most < 0.4 * usual.most
+    few = replace(computer(16 * GB), cpu=Cpu("a processor", 32, 2))  # threads that it may use
+    assert guess(few).most > usual.most
 
 
 def test_that_nothing_is_guessed_about_a_card(speeds):

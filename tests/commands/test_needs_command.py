@@ -55,6 +55,11 @@ def test_that_a_job_says_what_it_takes_before_it_starts(say, tmp_path):
     assert "This takes" in say("quantize", "sample", *options, "--dry-run")[1]
 
 
+def test_that_the_time_of_a_matrix_is_told_where_that_of_converting_is_not_known(say):
+    _, out, _ = say("quantize", "sample", "--format", "IQ2_XS", "--dry-run")
+    assert "for its importance matrix alone." in out.splitlines()[-1]
+
+
 def test_that_what_is_no_request_is_refused(say):
     code, _, err = say("needs", "{}")
     assert code == 2
