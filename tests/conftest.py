@@ -57,6 +57,19 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def say(capsys):
+    """Run a command in this process: exit code, standard output, standard error."""
+    from app.commands.program import run
+
+    def command(*arguments):
+        code = run([str(word) for word in arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return command
+
+
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory):
     """New folders; `mktemp` reads the names of all that it has made each time."""

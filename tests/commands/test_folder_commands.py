@@ -6,23 +6,10 @@ import json
 
 import pytest
 
-from app.commands.program import run
 from app.core.places import jobs_folder
 from app.core.runtime import Runtime
 from app.core.store import JobStore
 from app.formats import PRESETS
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
 
 
 def test_that_formats_are_listed_under_the_programs_that_load_them(say):

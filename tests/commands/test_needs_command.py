@@ -4,25 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from app.commands.program import run
 from app.core.job import Job, Output
 from app.core.needs import JobNeeds
 from app.core.places import sample_model
 from app.core.recipe import Recipe
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
 
 
 def test_that_a_dry_run_says_the_same_of_a_calibrated_job_as_the_window_is_told(say):

@@ -27,18 +27,6 @@ def nibble(*arguments, **options):
     )
 
 
-@pytest.fixture
-def say(capsys):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
-
-
 def test_that_formats_lists_every_preset_and_marks_one_as_usual(say):
     code, out, _ = say("formats")
     assert code == 0

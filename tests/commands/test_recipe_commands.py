@@ -6,23 +6,10 @@ import json
 
 import pytest
 
-from app.commands.program import run
 from app.commands.terminal import byte_count
 from app.core.job import Job, Output
 from app.core.recipe import Recipe
 from app.models.gguf_file import GgufFile
-
-
-@pytest.fixture
-def say(capsys):
-    """Run a command in this process: exit code, standard output, standard error."""
-
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
 
 
 @pytest.fixture

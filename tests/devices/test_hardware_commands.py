@@ -1,22 +1,10 @@
 import json
 
-import pytest
 import torch
 
 from app import devices
-from app.commands.program import run
 from app.core.machine import Machine
 from app.devices.base import Found
-
-
-@pytest.fixture
-def say(capsys):
-    def ask(*words):
-        code = run(list(words))
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return ask
 
 
 def test_that_json_is_the_machine(say):

@@ -18,15 +18,10 @@ from app.core.places import sample_model
 
 
 @pytest.fixture
-def say(capsys, hub, monkeypatch):
+def say(say, hub, monkeypatch):
+    """The same with a hub of our own."""
     monkeypatch.setattr("app.hub.client.Patience", lambda: QUICK)
-
-    def command(*arguments):
-        code = run([str(word) for word in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return command
+    return say
 
 
 def test_that_a_dry_run_reads_the_headers_of_a_model_of_the_hub_only(hub, say):
