@@ -19,6 +19,9 @@ from app.models.base import Checkpoint
 if TYPE_CHECKING:
     from torch import Tensor
 
+Ranges = Mapping[str, Mapping[int, float]]
+"""The largest |x| of a matrix's inputs, by its tensor's name in the source and its place in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -96,7 +99,7 @@ class Conversion(ABC):
         return ""
 
     def learn(self, ranges: Mapping[str, Mapping[int, float]]) -> None:  # noqa: B027 - most plans do not ask
-        """Take what plans ask for: the largest |x| by tensor and by matrix in it."""
+        """Take what plans ask for."""
 
     @abstractmethod
     def source_bytes(self, tensor: PlannedTensor) -> int:

@@ -6,7 +6,7 @@ Kept in the job's folder: a job that goes on writes the same numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from pathlib import Path
 
 from app.calibration.engine import collect, in_words
@@ -15,10 +15,9 @@ from app.core.errors import Unsupported
 from app.core.events import Note, Progress
 from app.core.files import write_atomic
 from app.core.retelling import retold
+from app.formats.base import Ranges
 from app.worker.shown import show, shown_facts
 from app.worker.work import Work
-
-Ranges = Mapping[str, Mapping[int, float]]
 
 
 def find_ranges(work: Work, folder: Path) -> Generator[Progress | Note]:

@@ -18,10 +18,10 @@ from app.encodings.base import DTYPE_BYTES, Encoding
 from app.encodings.dtypes import torch_dtype
 from app.encodings.fp8 import Float8
 from app.encodings.microscaled import NvFp4
-from app.formats.base import Conversion
+from app.formats.base import Conversion, Ranges
 from app.formats.safetensors.companions import CARD, Story, card, copied_files
 from app.formats.safetensors.floats import kept_dtype, main_dtype, with_dtype
-from app.formats.safetensors.inputs import OF_GROUPS, Inputs, Ranges, scale_name
+from app.formats.safetensors.inputs import OF_GROUPS, Inputs, scale_name
 from app.formats.safetensors.joined import Among, Largest
 from app.formats.safetensors.layout import Entry, json_bytes, lay_out, small_file
 from app.formats.safetensors.scheme import Modules, Scheme, module

@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.core.errors import AppError
+from app.formats.base import Ranges
 from app.formats.safetensors.scheme import module
 from app.formats.safetensors.targets import Target
 
@@ -24,9 +24,6 @@ _TOP4, _TOP8 = 6.0, 448.0
 _LEAST = 2.0**-24
 """A range is at least this, so that inputs that were always 0 have one."""
 _EXPERT = re.compile(r"\.experts\.\d+\.")
-
-Ranges = Mapping[str, Mapping[int, float]]
-"""The largest |x| that was seen, by a tensor's name in the source and by matrix in it."""
 
 
 def scale_name(weight: str, kind: str) -> str:
