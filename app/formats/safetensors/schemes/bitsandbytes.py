@@ -79,11 +79,6 @@ class FourBit(_BitsAndBytes):
 class LlmInt8(_BitsAndBytes):
     """A number for each row; columns of outliers are multiplied in 16 bits at run time."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def preset(self) -> Preset:

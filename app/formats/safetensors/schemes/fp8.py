@@ -77,11 +77,6 @@ class Blocks(Scheme):
 class Fbgemm(Scheme):
     """A float32 scale for each row, for graphics cards of NVIDIA since 2022."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def preset(self) -> Preset:

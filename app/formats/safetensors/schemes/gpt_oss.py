@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -20,11 +19,6 @@ class GptOss(Scheme):
 
     roles: ClassVar[frozenset[Role]] = frozenset({Role.STACK})
     families: ClassVar[frozenset[str]] = frozenset({"gpt_oss"})
-
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
 
     @property
     @override
