@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from app.encodings.kernels.simd import greatest, least, load, rounded, spread, total
+from app.encodings.kernels.simd import (
+    greatest,
+    least,
+    load,
+    magnitude,
+    root,
+    rounded,
+    spread,
+    total,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,11 +34,12 @@ def group_errors(
     highest: int,
     out: NDArray[np.float32],
 ) -> None:
-    """Sum the squared distances, in steps, to the nearest of the codes from 0 to `highest`.
+    """Sum the distances to the nearest of the codes from 0 to `highest`, in steps to a power.
 
     Args:
         weights: Groups one after the other.
-        counts: What each of the columns counts; a divisor of the weights, whole groups.
+        counts: What the square of each column's distance counts; a divisor of the weights, whole
+            groups. Empty: all alike, and the power is 2.5.
         offsets: What is added to the weights of each group, (grids, groups).
         inverses: 1 / steps, (grids, groups).
         highest: The largest code.
@@ -44,7 +54,6 @@ def group_errors(
             offset, inverse = spread(offsets[grid, group]), spread(inverses[grid, group])
             e0, e1, e2, e3 = low, low, low, low
             for at in range(start, start + size, AT_ONCE):
-                column = at % counts.size
                 p0 = (load(weights, at) + offset) * inverse
                 p1 = (load(weights, at + 8) + offset) * inverse
                 p2 = (load(weights, at + 16) + offset) * inverse
@@ -53,8 +62,13 @@ def group_errors(
                 d1 = least(greatest(rounded(p1), low), high) - p1
                 d2 = least(greatest(rounded(p2), low), high) - p2
                 d3 = least(greatest(rounded(p3), low), high) - p3
-                e0 = e0 + d0 * d0 * load(counts, column)
-                e1 = e1 + d1 * d1 * load(counts, column + 8)
-                e2 = e2 + d2 * d2 * load(counts, column + 16)
-                e3 = e3 + d3 * d3 * load(counts, column + 24)
+                s0, s1, s2, s3 = d0 * d0, d1 * d1, d2 * d2, d3 * d3
+                if counts.size:
+                    column = at % counts.size
+                    s0, s1 = s0 * load(counts, column), s1 * load(counts, column + 8)
+                    s2, s3 = s2 * load(counts, column + 16), s3 * load(counts, column + 24)
+                else:
+                    s0, s1 = s0 * root(magnitude(d0)), s1 * root(magnitude(d1))
+                    s2, s3 = s2 * root(magnitude(d2)), s3 * root(magnitude(d3))
+                e0, e1, e2, e3 = e0 + s0, e1 + s1, e2 + s2, e3 + s3
             out[grid, group] = total((e0 + e1) + (e2 + e3))
