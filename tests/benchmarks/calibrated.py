@@ -23,6 +23,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parents[1]), str(ROOT)]
+# Set before any library looks: waiting threads would be counted as busy ones.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import judge
 from losses import Loss, Reference
