@@ -60,7 +60,8 @@ def made_up(source: Path, layers: int) -> Path:
         some = torch.Generator().manual_seed(layers)
         config = json.loads((source / "config.json").read_text()) | {"num_hidden_layers": layers}
         config |= {"hidden_size": WIDTH, "intermediate_size": 3 * WIDTH, "vocab_size": 49152}
-        config |= {"num_attention_heads": WIDTH // config["head_dim"]}
+        heads = WIDTH // config["head_dim"]
+        config |= {"num_attention_heads": heads, "num_key_value_heads": heads // 4}
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
         model.tie_weights()

@@ -23,7 +23,8 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         sym=request["symmetric"],
         **request["options"],
     )
-    model = GPTQModel.load(request["folder"], config, device="cpu", dtype=torch.float32)
+    dtype = torch.bfloat16 if awq else torch.float32  # its layers for AWQ refuse float32
+    model = GPTQModel.load(request["folder"], config, device="cpu", dtype=dtype)
     texts = [
         {"input_ids": row, "attention_mask": torch.ones_like(row)}
         for row in torch.from_numpy(np.load(request["tokens"]))

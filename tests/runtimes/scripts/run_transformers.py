@@ -9,11 +9,18 @@ from asked import answer_each, report
 from transformers import AutoModelForCausalLM
 
 
+def load(folder: str, dtype: torch.dtype) -> Any:
+    """The model, of which nothing is missing, and to which nothing is added."""
+    model, told = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, device_map="cpu", output_loading_info=True
+    )
+    assert not any(told.values()), told
+    return model.eval()
+
+
 def run(request: dict[str, Any], folder: str) -> dict[str, Any]:
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, request["dtype"]), device_map="cpu"
-    ).eval()
-    return report(model, request, folder)
+    return report(load(folder, getattr(torch, request["dtype"])), request, folder)
 
 
-answer_each(run)
+if __name__ == "__main__":
+    answer_each(run)
