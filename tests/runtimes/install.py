@@ -2,7 +2,7 @@
 
     python tests/runtimes/install.py [NAME ...]
 
-Without a name, all of `environments/`. They take about 5 GB, in the folder NIBBLE_TEST_RUNTIMES or,
+Without a name, all of `environments/`. They take about 6 GB, in the folder NIBBLE_TEST_RUNTIMES or,
 without it, in the system's folder for temporary files. Standard library only; Linux, where
 some packages are compiled: a C++ compiler is needed. pip's settings are honoured, so that
 PIP_EXTRA_INDEX_URL can name a place where torch is had without CUDA.

@@ -25,6 +25,11 @@ GPTQ = tuple(name for name in PRESETS if name.startswith("gptq-"))
 AWQ = tuple(name for name in PRESETS if name.startswith("awq-"))
 MLX = tuple(name for name in PRESETS if name.startswith("mlx-"))
 HQQ = tuple(name for name in PRESETS if name.startswith("hqq-"))
+BNB = tuple(name for name in PRESETS if name.startswith("bnb-"))
+FP8 = ("fp8-block", "fp8-block-e5m2")
+
+EXACT = 1e-6
+"""Relative error of the same numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,20 @@ READERS = {
         "gptqmodel", "run_gptqmodel", (*GPTQ, *AWQ), "TorchLinear", "float16", 1e-2
     ),
     "transformers": Reader("gptqmodel", "run_transformers", (*GPTQ, *AWQ), "Torch"),
+    # It rounds what it multiplies to 16 bits, and for LLM.int8() to 8.
+    "bitsandbytes": Reader("transformers", "run_transformers", BNB, "bit", "bfloat16", 0.1),
+    "transformers, unpacked": Reader(
+        "transformers", "unpack_with_transformers", (*BNB, *FP8), "Linear", tolerance=EXACT
+    ),
+    "transformers on a card": Reader(
+        "transformers", "load_as_on_a_card", ("fp8-block",), "FP8Linear", tolerance=EXACT
+    ),
+    "transformers on a card, E5M2": Reader(
+        "transformers", "load_as_on_a_card", ("fp8-block-e5m2",), "Linear", tolerance=EXACT
+    ),
+    "transformers and FBGEMM": Reader(
+        "transformers", "load_as_on_a_card", ("fbgemm-fp8",), "FbgemmFp8Linear", tolerance=EXACT
+    ),
     "hqq": Reader("hqq", "run_hqq", HQQ, "HQQLinear"),
     "mlx-lm": Reader("mlx", "run_mlx", MLX, "QuantizedLinear"),
 }
@@ -60,7 +79,9 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "qwen2": {"model_type": "qwen2"},
     **FAMILY_MODELS,
 }
-OTHERS = ("gptq-4bit-g128", "awq-4bit-g128", "mlx-4bit")
+CHOSEN = ("gptq-4bit-g128", "awq-4bit-g128", "mlx-4bit")
+"""What is also made with GPTQ."""
+OTHERS = (*CHOSEN, "bnb-nf4-dq", "fp8-block", "fbgemm-fp8")
 """What is asked of those."""
 
 
@@ -89,7 +110,7 @@ def cases() -> list[Case]:
         found += [Case(name, "llama", preset) for preset in reader.presets]
         few = [preset for preset in OTHERS if preset in reader.presets]
         found += [Case(name, family, preset) for family in FAMILIES for preset in few]
-        found += [Case(name, "llama", preset, "gptq") for preset in few]
+        found += [Case(name, "llama", preset, "gptq") for preset in few if preset in CHOSEN]
     return found
 
 
