@@ -1,11 +1,13 @@
 """Where tensors wait that may be too large for the memory.
 
 A file of them goes when its tensor goes: on most systems it has no name from the start, and on
-Windows it is deleted with its last handle. So nothing is left behind, however a process ends.
+Windows it is deleted with its last handle. So nothing is left behind, however a process ends. What
+a power cut leaves on Windows is deleted the next time that room is needed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 import os
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
 _ZEROS = bytes(1 << 20)
+_ENDING = ".states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,15 @@ class Scratch:
 
 def _mapped(folder: Path, nbytes: int) -> mmap.mmap:
     """A file that is there only as long as it is mapped."""
+    for left in folder.glob(f"*{_ENDING}"):
+        with contextlib.suppress(OSError):  # it is in use
+            left.unlink()
     need, free = nbytes + SPARE_BYTES, free_bytes(folder)
     if need > free:
         raise _no_room(folder, nbytes, f"Free {size(need - free)} more there")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder, suffix=".states") as file:
+        with tempfile.TemporaryFile(dir=folder, suffix=_ENDING) as file:
             _reserve(file, nbytes)
             return mmap.mmap(file.fileno(), nbytes)
     except OSError as error:

@@ -124,6 +124,15 @@ def test_that_a_disk_that_fills_up_meanwhile_is_refused(on_disk, monkeypatch):
     assert not list(on_disk.folder.iterdir())
 
 
+def test_that_what_a_power_cut_has_left_is_deleted(on_disk):
+    on_disk.folder.mkdir()
+    (on_disk.folder / "tmp1a2b.states").write_bytes(b"old")
+    other = on_disk.folder / "settings.json"
+    other.write_text("{}")
+    on_disk.empty(SHAPE, torch.float32)
+    assert list(on_disk.folder.iterdir()) == [other]
+
+
 @pytest.mark.parametrize("reserved", [True, False])
 def test_that_the_room_on_the_disk_is_taken_at_once(tmp_path, monkeypatch, reserved):
     """Where the system cannot do it, by writing."""
