@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.calibration.collectors import Collected, Collector, Statistic
-from app.core.files import SPARE_BYTES, free_bytes
+from app.core.files import SPARE_BYTES, free_bytes, move_into_place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,7 +99,9 @@ class LayerCheckpoint:
         unfinished = self.path.with_suffix(".new")
         try:
             save_file(tensors, unfinished, metadata={"facts": facts})
-            unfinished.replace(self.path)
+            with unfinished.open("rb+") as file:  # a power cut must not leave the name alone
+                os.fsync(file.fileno())
+            move_into_place(unfinished, self.path)
         except (OSError, SafetensorError):  # a full disk costs the resumption, not the job
             unfinished.unlink(missing_ok=True)
         self._saved = time.monotonic()
