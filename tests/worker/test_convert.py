@@ -168,7 +168,7 @@ def test_that_the_recipe_method_and_versions_are_in_the_report(make_job, folder)
 
 def test_that_a_job_that_memory_cannot_hold_is_refused_with_numbers(make_job, folder, monkeypatch):
     machine = Machine(Cpu("c", 2, 2), Space("Memory", 8 * 10**9, 10**8))
-    monkeypatch.setattr("app.worker.convert.look", lambda _: machine)
+    monkeypatch.setattr("app.worker.forecast.look", lambda _: machine)
     job = make_job()
     with pytest.raises(NotEnoughSpace, match=r"at least \d+ MB of memory, and 100 MB are free"):
         list(convert(job, folder))
@@ -177,7 +177,7 @@ def test_that_a_job_that_memory_cannot_hold_is_refused_with_numbers(make_job, fo
 
 def test_that_a_job_that_memory_may_not_hold_begins_with_a_note(make_job, folder, monkeypatch):
     machine = Machine(Cpu("c", 2, 2), Space("Memory", 8 * 10**9, 5 * 10**8))
-    monkeypatch.setattr("app.worker.convert.look", lambda _: machine)
+    monkeypatch.setattr("app.worker.forecast.look", lambda _: machine)
     events = list(convert(make_job(), folder))
     assert any(
         isinstance(event, Note) and "more memory than is free" in event.text for event in events
