@@ -28,8 +28,8 @@ from app.worker.convert import convert
 
 USUAL = ("w4a16-g128", "w8a8-int8", "nvfp4a16", "f16-folder")
 OTHERS = (
-    "bf16-folder", "w4a16-g32", "w4a16-asym-g128", "w8a16", "w8a16-g128", "fp8", "fp8-block-ct",
-    "mxfp4a16", "mxfp8a16",
+    "bf16-folder", "w4a16-g64", "w4a16-g32", "w4a16-asym-g128", "w8a16", "w8a16-g128", "fp8",
+    "fp8-block-ct", "mxfp4a16", "mxfp8a16",
 )  # fmt: skip
 TOKENS = torch.randint(3, 4000, (2, 24), generator=torch.Generator().manual_seed(1))
 EXACT, DEQUANTIZED, ROUNDED = 1e-6, 1e-2, 4e-2
