@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _BLOCK = 128
 """Columns that are corrected at once."""
 _TOGETHER = 32
-"""Rows that `kernels` takes at once (its `ROWS`, which costs an import of numba to ask)."""
+"""Rows that the kernel takes at once (its `ROWS`, which costs an import of numba to ask)."""
 _MOST_DAMPING = 1e4
 """Then H is as good as diagonal, and rounding as good as to the nearest."""
 
@@ -33,15 +33,16 @@ class Feedback:
 
     order: Tensor
     """(in,), int64: the column that is rounded first, second, ..."""
-    passed: Tensor
-    """U in that order, (in, in), float32."""
+    backwards: Tensor
+    """U with the order of its rows and of its columns reversed, (in, in), float32."""
 
     @classmethod
     def of(cls, second_moment: Tensor, damping: float, span: int) -> Feedback:
         """Factor H.
 
-        One Cholesky factorisation, of H with rows and columns reversed: with R its reversed
-        factor, H = R R^T and R is upper triangular, so that U = R^-1.
+        One Cholesky factorisation, of H with rows and columns reversed: with L its lower factor,
+        H reversed = L L^T and U reversed = L^-1. A large H takes gigabytes; two more matrices of
+        its size are held, each overwritten by the next step.
 
         Args:
             second_moment: H, (in, in), float32. Not changed.
@@ -53,25 +54,16 @@ class Feedback:
         """
         import torch
 
-        size = second_moment.diagonal()
-        order = _order(size.view(-1, span))
-        mean = size.mean().clamp(min=torch.finfo(torch.float32).tiny)
-        sorted_moment = second_moment[order[:, None], order]
-        diagonal = sorted_moment.diagonal()
-        diagonal[diagonal == 0] = mean  # nothing passes through: rounded to the nearest
-        bare = diagonal.clone()
-        while True:
-            diagonal.copy_(bare + damping * mean)
-            factor, failed = torch.linalg.cholesky_ex(sorted_moment.flip(0, 1))
-            if not bool(failed) and bool(factor.isfinite().all()):
-                break
-            if damping > _MOST_DAMPING:
-                factor = diagonal.flip(0).sqrt().diag()
-                break
-            damping = max(10 * damping, 1e-4)
-        del sorted_moment
-        one = torch.eye(len(size), dtype=factor.dtype, device=factor.device)
-        return cls(order, torch.linalg.solve_triangular(factor.flip(0, 1), one, upper=True))
+        order = _order(second_moment.diagonal().view(-1, span))
+        factor = _factor(second_moment, order.flip(0), damping)
+        inverse = torch.eye(len(order), dtype=factor.dtype, device=factor.device).mT
+        torch.linalg.solve_triangular(factor, inverse, upper=False, out=inverse)
+        return cls(order, inverse)
+
+    def passed(self, first: int, last: int) -> Tensor:
+        """Rows of U, (last - first, in)."""
+        size = len(self.backwards)
+        return self.backwards[size - last : size - first].flip(0, 1)
 
     def round(self, weight: Tensor, grids: Grids, span: int) -> Tensor:
         """The codes of `weight`, (rows, in), whole numbers as float32.
@@ -95,11 +87,11 @@ class Feedback:
             if first % span == 0:
                 found.look(left, first)
             columns = slice(first, min(first + block, len(left)))
-            passed = self.passed[columns, columns].contiguous()
+            passed = self.passed(columns.start, columns.stop)
+            among = passed[:, columns].contiguous()
             rounded = _rounded_here if left.device.type == "cpu" else _rounded_there
-            codes[columns], errors = rounded(left[columns], passed, found.of(columns))
-            behind = slice(columns.stop, None)
-            left[behind].addmm_(self.passed[columns, behind].mT, errors, alpha=-1)
+            codes[columns], errors = rounded(left[columns], among, found.of(columns))
+            left[columns.stop :].addmm_(passed[:, columns.stop :].mT, errors, alpha=-1)
         unsorted = torch.empty_like(codes)
         unsorted[self.order] = codes
         return unsorted.mT[: len(weight)].contiguous()
@@ -142,12 +134,12 @@ def _rounded_there(left: Tensor, passed: Tensor, scales: _Scales) -> tuple[Tenso
 
 def _rounded_here(left: Tensor, passed: Tensor, scales: _Scales) -> tuple[Tensor, Tensor]:
     """The same on the processor, some twenty times faster; rows are a multiple of `_TOGETHER`."""
-    from app.methods import kernels
+    from app.methods.kernels.feedback import round_columns
 
     out = left.new_empty(2, *left.shape)
     places = scales.places.numpy()
     flat, grids, into = (tensor.view(-1).numpy() for tensor in (left, scales.grids, out))
-    kernels.round_columns(flat, passed.numpy(), grids, places, scales.limits, into)
+    round_columns(flat, passed.numpy(), grids, places, scales.limits, into)
     return out[0], out[1]
 
 
@@ -174,6 +166,25 @@ class _Found:
         """What those columns, in the order of rounding, are rounded with."""
         limits = float(self._grids.lowest), float(self._grids.highest)
         return _Scales(self._scales, self._groups[columns], limits)
+
+
+def _factor(second_moment: Tensor, order: Tensor, damping: float) -> Tensor:
+    """L, lower triangular: L L^T is H with rows and columns in `order`, and a larger diagonal."""
+    import torch
+
+    size = second_moment.diagonal()[order]
+    mean = size.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    size = torch.where(size == 0, mean, size)  # nothing passes through: rounded to the nearest
+    failed = torch.empty((), dtype=torch.int32, device=size.device)
+    while damping <= _MOST_DAMPING:
+        # Columns in a row, as LAPACK wants them: it overwrites what it is given.
+        factor = second_moment[order[:, None], order].mT
+        factor.diagonal().copy_(size + damping * mean)
+        torch.linalg.cholesky_ex(factor, out=(factor, failed))
+        if not bool(failed) and bool(factor.isfinite().all()):
+            return factor
+        damping = max(10 * damping, 1e-4)
+    return (size + damping * mean).sqrt().diag()
 
 
 def _order(sizes: Tensor) -> Tensor:

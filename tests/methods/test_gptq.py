@@ -8,11 +8,11 @@ from slow_reference import nearest_to_output, rounded
 
 from app.encodings import ENCODINGS, find_encoding
 from app.encodings.block_grids import BLOCK_GRIDS
-from app.methods import kernels
 from app.methods.base import Statistics
 from app.methods.feedback import _TOGETHER, Feedback, _rounded_here, _rounded_there, _Scales
 from app.methods.gptq import _LATEST, Gptq
 from app.methods.grid import Grids, grids_of
+from app.methods.kernels.feedback import ROWS
 from app.methods.nearest import Nearest
 
 AFFINE = ("gptq-4bit-g128-sym", "gptq2-3bit-g32-asym", "packed-4bit-row-sym", "mlx-4bit-g64")
@@ -230,7 +230,7 @@ def test_that_either_way_of_finding_grids_beats_rounding(refit, seen):
 
 
 def test_that_processors_and_other_devices_round_columns_alike():
-    assert _TOGETHER == kernels.ROWS
+    assert _TOGETHER == ROWS
     columns, rows, count = 128, 2 * _TOGETHER, 4
     step = torch.rand(count, rows) + 0.5
     step[1, ::3] = 0

@@ -1,4 +1,4 @@
-"""What methods compute on the processor one column after the other, compiled by numba.
+"""Rounding one column after the other, with the errors of those before; see `methods.feedback`.
 
 Serial, without state, and without the interpreter lock, as in `app.encodings.kernels`: several
 threads work side by side, each with rows of its own.
@@ -9,10 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-import app.encodings.kernels  # noqa: F401  says where compiled code is kept, before numba asks
-
-from numba import njit  # isort: skip
+from numba import njit
 
 from app.encodings.kernels.simd import greatest, least, load, rounded, spread, store
 
