@@ -128,6 +128,7 @@ REQUIREMENTS = (
         _TRANSFORMERS, r"(w\d|nvfp4|mxfp).*|fp8(-static|-block-ct)?",
         "compressed-tensors", PASCAL, _ALL, True, unpacked=True,
     ),
+    Requirement(_TRANSFORMERS, r"fp8-block-e5m2", "FP8", PASCAL, _ALL, True, unpacked=True),
     Requirement(
         _TRANSFORMERS, r"fp8-block.*", "FP8", PASCAL, _ALL, True,
         computes=ADA, unpacked_below=ADA,
