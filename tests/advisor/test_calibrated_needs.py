@@ -88,6 +88,7 @@ SHORT = {"samples": 16, "length": 512}
         (small(BLOCKS), "gptq", 864),
         (small("awq-4bit-g128-asym"), "awq", 853),
         (dense(FOLDER), "gptq", 1966),
+        (dense(BLOCKS), "gptq", 1925),
         (dense("awq-4bit-g128-asym"), "awq", 1299),
     ],
 )
