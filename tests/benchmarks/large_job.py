@@ -55,7 +55,7 @@ class Run:
 
 
 def run(model: Path, results: Path, *formats: str) -> Run:
-    """Make the formats in one job; "w4a16-g128/gptq" names a method, too."""
+    """Make the formats in one job; "w4a16-g128/gptq/8" names a method and its windows, too."""
     os.sync()  # what an earlier one has written is not this one's business
     start, cpu_start = time.perf_counter(), _cpu_seconds()
     command = [sys.executable, __file__, "--work", str(model), str(results), *formats]
@@ -76,8 +76,10 @@ def run(model: Path, results: Path, *formats: str) -> Run:
 
 def work(model: Path, results: Path, formats: list[str]) -> None:
     """In the process of its own: the whole job but its measuring."""
-    outputs = tuple(_output(results, *name.partition("/")[::2]) for name in formats)
-    job = Job("large", str(model), outputs, evaluate=False, overwrite=True)
+    parts = [(*name.split("/"), "", "")[:3] for name in formats]
+    outputs = tuple(_output(results, name, method) for name, method, _ in parts)
+    samples = max(int(windows or 0) for *_, windows in parts)
+    job = Job("large", str(model), outputs, evaluate=False, overwrite=True, samples=samples)
     with tempfile.TemporaryDirectory(dir=results) as reports:
         for _ in convert(job, Path(reports)):
             pass
