@@ -1,6 +1,6 @@
 """The memory and the time of a large model as a folder. Run by hand; prints what it measures.
 
-    python tests/benchmarks/folder_job.py [--gigabytes N] [--folder FOLDER] 
+    python tests/benchmarks/folder_job.py [--gigabytes N] [--folder FOLDER]
                                           [FORMAT[/METHOD[/WINDOWS]] ...]
 
 Makes a Llama of random BF16 weights in 24 layers; as much room again as it takes has to be free.
