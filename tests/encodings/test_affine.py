@@ -142,6 +142,13 @@ def test_that_the_nearer_of_more_points_is_nearer() -> None:
     assert errors[-1] < errors[0] / 40
 
 
+@affine
+def test_that_rounding_alone_gives_what_is_read_back(encoding: Affine) -> None:
+    importance = torch.linspace(0.1, 3, WEIGHT.shape[1])
+    read = encoding.decode(encoding.encode(WEIGHT, importance), tuple(WEIGHT.shape))
+    assert encoding.rounded(WEIGHT, importance).equal(read)
+
+
 @pytest.mark.parametrize(
     "name", ["packed-4bit-g128-sym", "gptq-3bit-g32-asym", "mlx-4bit-g64", "hqq-4bit-g64"]
 )
