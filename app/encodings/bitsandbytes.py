@@ -185,11 +185,6 @@ class FourBit(FolderEncoding):
 class LlmInt8(FolderEncoding):
     """8 bits a weight and a number for each row."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def name(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
@@ -25,9 +24,9 @@ class FolderEncoding(Encoding):
     """
 
     @classmethod
-    @abstractmethod
     def variants(cls) -> Iterator[Self]:
-        """Each choice of parameters that some runtime loads."""
+        """Each choice of parameters that some runtime loads; as it is, where it has none."""
+        yield cls()
 
     def tensor_name(self, weight: str, part: str) -> str:
         """What a part of `weight` is called in the file: "...q_proj.qweight"."""

@@ -207,11 +207,6 @@ class BlockFloat8(_Float8):
 class FbgemmFloat8(_Float8):
     """A float32 scale for each row, as FBGEMM multiplies them ("fbgemm_fp8")."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def name(self) -> str:

@@ -8,9 +8,8 @@ The plain weight X lies on its side, (experts, in, out), as transformers keeps i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
@@ -29,11 +28,6 @@ _GROUP = 32
 @dataclass(frozen=True, slots=True)
 class GptOss(FolderEncoding):
     """The experts' weights of gpt-oss, 4.25 bits each."""
-
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
 
     @property
     @override

@@ -19,9 +19,8 @@ Formats (MX) Specification 1.0. Scales follow the library's rules, so that its b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
@@ -105,11 +104,6 @@ class _Rows(FolderEncoding):
 class NvFp4(_Rows):
     """4.5 bits a weight: floats of 4 bits, a scale for every 16, and one for all."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def name(self) -> str:
@@ -159,11 +153,6 @@ class NvFp4(_Rows):
 class MxFp4(_Rows):
     """4.25 bits a weight: floats of 4 bits, and a power of two for every 32."""
 
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
-
     @property
     @override
     def name(self) -> str:
@@ -194,11 +183,6 @@ class MxFp4(_Rows):
 @dataclass(frozen=True, slots=True)
 class MxFp8(_Rows):
     """8.25 bits a weight: floats of 8 bits, and a power of two for every 32."""
-
-    @classmethod
-    @override
-    def variants(cls) -> Iterator[Self]:
-        yield cls()
 
     @property
     @override
