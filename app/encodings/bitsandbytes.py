@@ -31,7 +31,7 @@ from typing_extensions import override
 from app.encodings.base import Overflow, Part
 from app.encodings.extremes import largest_of
 from app.encodings.folder import DTYPE_NAMES, SLICE, FolderEncoding, in_slices
-from app.encodings.packing import nibbles, pack_nibbles
+from app.encodings.packing import looked_up, nibbles, pack_nibbles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,14 +145,14 @@ class FourBit(FolderEncoding):
         largest = parts["weight.absmax"]
         if self.double:
             state = json.loads(bytes(parts[self._state_name].tolist()))
-            values = parts["weight.nested_quant_map"][largest.int()]
+            values = looked_up(parts["weight.nested_quant_map"], largest)
             scales = parts["weight.nested_absmax"].repeat_interleave(_NESTED)[: len(values)]
             largest = values * scales + state["nested_offset"]
         found = torch.empty(len(largest), _BLOCK, device=largest.device)
         codes = parts["weight"].view(-1, _BLOCK // 2)
         for rows in in_slices(found):
             pairs = nibbles(codes[rows]).view(-1, _BLOCK // 2, 2).flip(-1).view(-1, _BLOCK)
-            found[rows] = parts["weight.quant_map"][pairs.int()] * largest[rows, None]
+            found[rows] = looked_up(parts["weight.quant_map"], pairs) * largest[rows, None]
         return found.view(shape)
 
     def _table(self) -> Tensor:
@@ -237,7 +237,7 @@ def _codes(blocks: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     scaled = (blocks * (1 / largest.clamp(min=_LEAST))[:, None]).clamp_(-1, 1)
     order = table.argsort(stable=True)
     places = torch.bucketize(scaled, _middles(table[order]), out_int32=True)
-    codes = order.to(torch.uint8)[places]
+    codes = looked_up(order.to(torch.uint8), places)
     return pack_nibbles(codes.view(-1, _BLOCK // 2, 2).flip(-1).view(-1, _BLOCK)), largest
 
 

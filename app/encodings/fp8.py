@@ -22,7 +22,7 @@ from app.encodings.base import Overflow, Part
 from app.encodings.dtypes import torch_dtype
 from app.encodings.extremes import largest_of
 from app.encodings.folder import DTYPE_NAMES, FolderEncoding, in_slices
-from app.encodings.packing import eight_bit_floats
+from app.encodings.packing import as_float32, eight_bit_floats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,9 +95,10 @@ class _Float8(FolderEncoding):
         rows, columns = self.block(shape)
         grid = (-(-shape[0] // rows), -(-shape[1] // columns))
         step = parts[self.scale_name].to(torch.float32).view(grid)
-        found = parts["weight"].to(torch.float32)
+        found = torch.empty(shape, dtype=torch.float32, device=step.device)
         for some in in_slices(found):
-            found[some] *= self._spread(step, shape, some)
+            codes = as_float32(parts["weight"][some])
+            torch.mul(codes, self._spread(step, shape, some), out=found[some])
         return found
 
     def _largest(self, weight: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from app.encodings.base import Overflow, Part
 from app.encodings.extremes import largest_of
 from app.encodings.folder import FolderEncoding, in_slices
 from app.encodings.packing import (
+    as_float32,
     eight_bit_floats,
     floats,
     four_bit_codes,
@@ -90,9 +91,8 @@ class _Rows(FolderEncoding):
         scales = parts["weight_scale"]
         for rows in in_slices(found):
             some = codes[rows]
-            values = some.to(torch.float32)
-            if some.dtype is torch.uint8:
-                values = four_bit_floats(nibbles(some.contiguous()))
+            packed = some.dtype is torch.uint8
+            values = four_bit_floats(nibbles(some.contiguous())) if packed else as_float32(some)
             scale = floats(scales[rows].contiguous())
             if "weight_global_scale" in parts:
                 scale /= parts["weight_global_scale"]

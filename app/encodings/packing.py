@@ -118,7 +118,14 @@ def four_bit_floats(codes: Tensor) -> Tensor:
     """The values of E2M1 codes, one a byte: a sign, two bits of exponent, one of mantissa."""
     import torch
 
-    return torch.tensor(_E2M1, device=codes.device)[codes.int()]
+    return looked_up(torch.tensor(_E2M1, device=codes.device), codes)
+
+
+def looked_up(table: Tensor, codes: Tensor) -> Tensor:
+    """What a table holds for each code; indexing with them takes five times as long."""
+    import torch
+
+    return table.index_select(0, codes.flatten().to(torch.int32)).view(codes.shape)
 
 
 def floats(scales: Tensor) -> Tensor:
@@ -128,6 +135,17 @@ def floats(scales: Tensor) -> Tensor:
     if scales.dtype is torch.uint8:
         scales = scales.view(torch.float8_e8m0fnu)
     return scales.to(torch.float32)
+
+
+def as_float32(values: Tensor) -> Tensor:
+    """The same numbers, float32. Of 8-bit floats five times as fast on the processor as `to` is."""
+    import torch
+
+    if values.device.type != "cpu" or values.itemsize > 1 or not values.is_floating_point():
+        return values.to(torch.float32)
+    codes = torch.arange(256, dtype=torch.uint8)
+    table = codes.view(values.dtype).to(torch.float32)
+    return looked_up(table, values.contiguous().view(torch.uint8))
 
 
 def eight_bit_floats(values: Tensor, dtype: torch.dtype) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from app.core.tensor import TensorInfo
-from app.encodings.packing import floats
+from app.encodings.packing import as_float32, floats
 from app.models.base import Checkpoint
 from app.models.quantized.base import QuantizedWeight, expect
 
@@ -87,9 +87,7 @@ class Scaled(QuantizedWeight):
 
     @override
     def rows(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
-        import torch
-
-        found = stored.rows(self.codes, start, stop).to(torch.float32)
+        found = as_float32(stored.rows(self.codes, start, stop))
         if self.zero:
             found -= self.zero.rows(stored, self.shape, start, stop)
         found *= self.scale.rows(stored, self.shape, start, stop)

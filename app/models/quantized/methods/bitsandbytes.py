@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from app.encodings.bitsandbytes import ONE_127TH
-from app.encodings.packing import nibbles
+from app.encodings.packing import looked_up, nibbles
 from app.models.base import Checkpoint
 from app.models.config import items, number, whole_number
 from app.models.quantized.base import Method, QuantizedWeight, damaged, expect, part
@@ -63,7 +63,7 @@ class Blockwise(QuantizedWeight):
         begin = first // self.block
         largest = self._largest(stored, begin, ceil(last / self.block))
         spread = largest.repeat_interleave(self.block)[first - begin * self.block :]
-        return (table[codes.int()] * spread[: last - first]).view(stop - start, self.shape[-1])
+        return (looked_up(table, codes) * spread[: last - first]).view(stop - start, self.shape[-1])
 
     def _largest(self, stored: Checkpoint, start: int, stop: int) -> Tensor:
         """The numbers of some blocks."""
@@ -75,7 +75,7 @@ class Blockwise(QuantizedWeight):
         table = stored.rows(f"{self.codes}.nested_quant_map")[0]
         scales = stored.rows(f"{self.codes}.nested_absmax")[0]
         scale = scales[torch.arange(start, stop) // self.nested]
-        return table[found.int()] * scale + self.offset
+        return looked_up(table, found) * scale + self.offset
 
 
 class BitsAndBytes(Method):
