@@ -140,17 +140,20 @@ class Gather(Collector):
         return _stacked([kind.absorb(totals[name], values[name]) for name, kind in self._parts()])
 
     def statistics(self, found: Statistic) -> Statistics:
-        """What was gathered of one matrix, float32 on the host, as methods take it."""
+        """What was gathered of one matrix, float32 on the host, as methods take it.
+
+        A second moment, which may take gigabytes, is not copied.
+        """
         import torch
 
         values = {
-            name: value.to(torch.float32, copy=True)
+            name: value.to(torch.float32, copy=name != "second_moment")
             for name, value in self._split(found.value).items()
         }
-        for name in values.keys() & {"importance", "second_moment", "mean_abs"}:
+        for name in values.keys() & {"importance", "mean_abs"}:
             values[name] /= found.tokens
         if "second_moment" in values:
-            values["importance"] = values["second_moment"].diagonal()
+            values["importance"] = values["second_moment"].diagonal() / found.tokens
         return Statistics(**values)
 
     def _parts(self) -> list[tuple[str, Collector]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from typing_extensions import override
 
 from app.encodings.base import Encoding
-from app.methods.base import Smoothing, Statistics
+from app.methods.base import Smoothing, Statistics, some_rows
 from app.methods.options import option
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Family: TypeAlias = Callable[[float], "Tensor"]
 
-_JUDGED = 256
-"""Rows of a matrix that candidates are tried on."""
 _COARSE = 5
 """Powers that are tried at first."""
 _LEAST = 1e-4
@@ -79,7 +77,7 @@ class Awq(Smoothing):
         assert samples is not None
         scaled = None if importance is None else importance / factors.square()
         loss = 0.0
-        for weight in map(_some_rows, weights):
+        for weight in map(some_rows, weights):
             error = encoding.rounded(weight * factors, scaled) / factors - weight
             loss += float((samples @ error.mT).square().sum())
         return loss
@@ -108,11 +106,6 @@ def _lowest(function: Callable[[int], float], count: int) -> tuple[int, float]:
                 known[number] = function(number)
     best = min(known, key=known.__getitem__)
     return best, known[best]
-
-
-def _some_rows(weight: Tensor) -> Tensor:
-    """Enough rows to judge factors by."""
-    return weight[:: max(1, len(weight) // _JUDGED)][:_JUDGED].contiguous()
 
 
 def _size(weight: Tensor) -> Tensor:

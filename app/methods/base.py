@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+_JUDGED = 256
+"""Rows of a matrix that factors are tried on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -22,7 +25,7 @@ class Statistics:
     importance: Tensor | None = None
     """Mean x^2 of each column, (in,), or another measure of what an error there counts."""
     second_moment: Tensor | None = None
-    """Mean x x^T, (in, in)."""
+    """The sum of x x^T, (in, in), or any multiple of it."""
     absmax: Tensor | None = None
     """The largest |x| of each column, (in,)."""
     mean_abs: Tensor | None = None
@@ -155,3 +158,9 @@ class Smoothing(ABC):
         self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
     ) -> Tensor:
         """`factors`, with everything in `needs` given."""
+
+
+def some_rows(weight: Tensor) -> Tensor:
+    """Rows of a weight, (out, in), that are enough to judge factors of its columns by."""
+    step = -(-len(weight) // _JUDGED)
+    return weight[::step].contiguous()

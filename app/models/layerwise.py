@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ROUNDING = 1e-5
+"""Of float32, relative: libraries may compute the same thing twice in different ways."""
+
 _TOKENS_AT_ONCE = 512  # seconds of a slow processor's time: that is how long a stop may take
 _TOKENS_ON_A_DEVICE = 4096  # keeps a large GPU busy
 
@@ -286,7 +289,7 @@ def moved(value: Any, device: str) -> Any:
 
 
 def _same(one: Any, other: Any, *, broadcast: bool = False) -> bool:
-    """Whether two values hold equal tensors in the same places.
+    """Whether two values hold the same tensors in the same places.
 
     With `broadcast`, a tensor of `one` may also be a single row that stands for all of `other`'s.
     """
@@ -299,7 +302,7 @@ def _same(one: Any, other: Any, *, broadcast: bool = False) -> bool:
         if not isinstance(other, torch.Tensor):
             return False
         single = broadcast and one.ndim == other.ndim > 0 and len(one) == 1
-        return torch.equal(one.expand_as(other[:]) if single else one, other)
+        return _equal(one.expand_as(other[:]) if single else one, other)
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(
             _same(one[key], other[key], broadcast=broadcast) for key in one
@@ -309,6 +312,17 @@ def _same(one: Any, other: Any, *, broadcast: bool = False) -> bool:
             _same(left, right, broadcast=broadcast) for left, right in zip(one, other, strict=True)
         )
     return True  # options and caches: not computed from the text
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same numbers, but for what rounding may do to them."""
+    import torch
+
+    if torch.equal(one, other):
+        return True
+    if one.shape != other.shape or not one.is_floating_point():
+        return False
+    return bool((one - other).norm() <= _ROUNDING * other.norm())
 
 
 def _empty_cache() -> None:

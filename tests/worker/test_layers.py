@@ -98,14 +98,14 @@ def windows_of(model):
 
 
 def moment_seen(model, module, windows):
-    """Mean x x^T of what a module is given in a transformers model, in float64."""
+    """The sum of x x^T over what a module is given in a transformers model, in float64."""
     seen = []
     hook = module.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(0, -2)))
     with torch.no_grad():
         model(windows)
     hook.remove()
     rows = torch.cat(seen).double()
-    return (rows.mT @ rows / len(rows)).float()
+    return (rows.mT @ rows).float()
 
 
 def as_written(model, target, layers):
