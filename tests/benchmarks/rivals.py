@@ -44,8 +44,8 @@ PAGE = ROOT / "docs" / "rivals.md"
 KEPT = Path(__file__).with_suffix(".json")
 SCORED = 4096
 """Tokens that the judge reads; half of them are scored."""
-WINDOWS, LENGTH = 16, 512
-"""Of the text that all are shown."""
+WINDOWS, FEW, LENGTH = 16, 4, 512
+"""Of the text that all are shown; few where a library would take an hour for more."""
 THREADS = 2
 SHORT, LONG = 2, 6
 """Layers of the models that are timed: what does not depend on their number cancels out."""
@@ -136,24 +136,24 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tokens = folder / "tokens.npy"
         self._references: dict[str, Reference] = {}
         checkpoint = open_model(judge.folder())
-        windows = cut_calibration_windows(
-            open_tokenizer(checkpoint),
-            calibration_text(),
-            chunks=WINDOWS,
-            length=LENGTH,
-            template=ChatTemplate.of(checkpoint),
-        )
-        np.save(self._tokens, windows.tokens.numpy())
+        for count in (WINDOWS, FEW):
+            windows = cut_calibration_windows(
+                open_tokenizer(checkpoint),
+                calibration_text(),
+                chunks=count,
+                length=LENGTH,
+                template=ChatTemplate.of(checkpoint),
+            )
+            np.save(folder / f"{count}.npy", windows.tokens.numpy())
 
     def quality(self, contender: Contender) -> dict[str, Any]:
         """What a result of the whole model has lost."""
         made = self._folder / "result"
         inputs = contender.task == INPUTS
         source = outlying(judge.folder()) if inputs else judge.folder()
-        spent = contender.make(source, self._tokens, made)
+        spent = contender.make(source, self._tokens(contender), made)
         if contender.task not in self._references:
             self._references[contender.task] = Reference(source, SCORED)
         reference = self._references[contender.task]
@@ -174,9 +174,12 @@ class Bench:
         for layers in (SHORT, LONG):
             wide = contender.what == ROUNDING  # otherwise, a few milliseconds
             source = made_up(judge.folder(), layers) if wide else shortened(judge.folder(), layers)
-            spent.append(contender.make(source, self._tokens, made))
+            spent.append(contender.make(source, self._tokens(contender), made))
             shutil.rmtree(made)
         return {name: (spent[1][name] - spent[0][name]) / (LONG - SHORT) for name in spent[0]}
+
+    def _tokens(self, contender: Contender) -> Path:
+        return self._folder / f"{FEW if contender.what == AWQ else WINDOWS}.npy"
 
 
 def versions() -> dict[str, str]:
@@ -207,7 +210,7 @@ def main() -> None:
             print(contender.name, json.dumps(found), flush=True)
             KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     facts = {"windows": WINDOWS, "length": LENGTH, "scored": SCORED, "short": SHORT, "long": LONG}
-    facts["width"] = WIDTH
+    facts |= {"width": WIDTH, "few": FEW}
     PAGE.write_text(page(CONTENDERS, kept, facts, versions()), encoding="utf-8")
 
 

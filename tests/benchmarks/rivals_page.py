@@ -16,7 +16,8 @@ python tests/benchmarks/rivals.py
 ```
 
 The model is SmolLM2-135M (see `tests/benchmarks/judge.py`); calibrated methods are shown {windows}
-windows of {length} tokens of Nibble's mixed text. Each library writes a folder; Nibble reads it,
+windows of {length} tokens of Nibble's mixed text, those called just AWQ {few}, as other libraries
+would take an hour for more. Each library writes a folder; Nibble reads it,
 decodes the weights, and compares the model's predictions with the source's on {scored:,} other
 tokens, a chapter of *Emma*, of which the second half of each window is scored. **KL** is the mean
 Kullback-Leibler divergence from the source, in nats, with its standard error; **same word** is how
