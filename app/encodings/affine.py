@@ -69,11 +69,6 @@ class Affine(FolderEncoding):
         return name if self.scales == usual else f"{name}-{DTYPE_NAMES[self.scales]}"
 
     @property
-    def is_fine(self) -> bool:
-        """Whether a grid that clips its largest weights costs more than it saves."""
-        return self.bits >= _FINE
-
-    @property
     def highest_zero(self) -> int:
         """The largest zero point that can be stored."""
         return self.lowest_zero + (1 << self.bits) - 1
@@ -193,7 +188,7 @@ class Affine(FolderEncoding):
 
     def _spans(self) -> tuple[float, ...]:
         """Shares of the span that a search tries."""
-        if self.is_fine:
+        if self.bits >= _FINE:
             return (1.0,)
         top = 2**self.bits - 1
         # A symmetric grid has one code more below than above; wider, it clips neither side.

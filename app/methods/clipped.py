@@ -41,7 +41,7 @@ class Clipped(Method):
 
     @override
     def fits(self, encoding: Encoding) -> bool:
-        return isinstance(encoding, Affine) and not encoding.is_fine
+        return isinstance(encoding, Affine)
 
     @override
     def choose(
