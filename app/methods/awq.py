@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from typing_extensions import override
 
 from app.encodings.base import Encoding
-from app.methods.base import Smoothing, Statistics, some_rows
+from app.methods.base import Smoothing, Statistics
 from app.methods.options import option
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Family: TypeAlias = Callable[[float], "Tensor"]
 
+_JUDGED = 256
+"""Rows of a matrix that factors are tried on."""
 _COARSE = 5
 """Powers that are tried at first."""
 _LEAST = 1e-4
@@ -77,9 +79,11 @@ class Awq(Smoothing):
         assert samples is not None
         scaled = None if importance is None else importance / factors.square()
         loss = 0.0
-        for weight in map(some_rows, weights):
-            error = encoding.rounded(weight * factors, scaled) / factors - weight
-            loss += float((samples @ error.mT).square().sum())
+        for weight in weights:
+            step = -(-len(weight) // _JUDGED)
+            some = weight[::step].contiguous()
+            error = encoding.rounded(some * factors, scaled) / factors - some
+            loss += step * float((samples @ error.mT).square().sum())
         return loss
 
     def _families(self, weights: Sequence[Tensor], mean_abs: Tensor) -> Iterator[Family]:

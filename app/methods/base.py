@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_JUDGED = 256
-"""Rows of a matrix that factors are tried on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -158,9 +155,3 @@ class Smoothing(ABC):
         self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
     ) -> Tensor:
         """`factors`, with everything in `needs` given."""
-
-
-def some_rows(weight: Tensor) -> Tensor:
-    """Rows of a weight, (out, in), that are enough to judge factors of its columns by."""
-    step = -(-len(weight) // _JUDGED)
-    return weight[::step].contiguous()

@@ -47,23 +47,30 @@ class Clipped(Method):
     def choose(
         self, weight: Tensor, encoding: Encoding, statistics: Statistics
     ) -> dict[str, Tensor]:
+        import torch
+
         assert isinstance(encoding, Affine)
         matrix = weight.reshape(-1, weight.shape[-1])
         cost = _Cost.of(statistics, encoding.columns_a_group(tuple(matrix.shape)))
 
-        def errors(scale: Tensor, zero: Tensor) -> Tensor:
-            codes = encoding.nearest(matrix, scale, zero)
-            return cost.of_groups(encoding.values(codes, scale, zero) - matrix)
+        def errors(rows: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+            some, step, middle = matrix[rows], scale[rows], zero[rows]
+            codes = encoding.nearest(some, step, middle)
+            return cost.of_groups(encoding.values(codes, step, middle) - some)
 
         scale, zero = encoding.grid(matrix, statistics.importance)
-        least = errors(scale, zero)
+        rows = torch.arange(len(matrix), device=matrix.device)
+        least = errors(rows, scale, zero)
         for number in range(1, self.steps + 1):
             share = 1 - (1 - self.least) * number / self.steps
             tried = encoding.grid(matrix, clips=(share,))
-            loss = errors(*tried)
-            better = loss < least
-            least = loss.where(better, least)
-            scale, zero = tried[0].where(better, scale), tried[1].where(better, zero)
+            loss = errors(rows, *tried)
+            better = loss < least[rows]
+            for known, new in ((scale, tried[0][rows]), (zero, tried[1][rows]), (least, loss)):
+                known[rows] = new.where(better, known[rows])
+            rows = rows[better.any(-1)]  # the others have passed their best
+            if not len(rows):
+                break
         return encoding.pack(encoding.nearest(matrix, scale, zero), scale, zero)
 
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from app.encodings.base import Encoding
 from app.methods.activations import round_tokens
-from app.methods.base import Smoothing, Statistics, some_rows
+from app.methods.base import Smoothing, Statistics
 from app.methods.options import option
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ class SmoothQuant(Smoothing):
         encoding: Encoding,
         statistics: Statistics,
     ) -> float:
-        """The squared error of some of the outputs of the samples, over all matrices."""
+        """The squared error of the outputs of the samples, over all matrices."""
         samples = statistics.samples
         assert samples is not None
         rounded = round_tokens(samples / factors)
         loss = 0.0
-        for weight in map(some_rows, weights):
+        for weight in weights:
             stored = encoding.rounded(weight * factors)
             loss += float((rounded @ stored.mT - samples @ weight.mT).square().sum())
         return loss
