@@ -98,7 +98,7 @@ class Conversion(ABC):
         """Differs where what was learned does."""
         return ""
 
-    def learn(self, ranges: Mapping[str, Mapping[int, float]]) -> None:  # noqa: B027 - most plans do not ask
+    def learn(self, ranges: Ranges) -> None:  # noqa: B027 - most plans do not ask
         """Take what plans ask for."""
 
     @abstractmethod

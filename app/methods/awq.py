@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from typing_extensions import override
 
 from app.encodings.base import Encoding
-from app.methods.base import Smoothing, Statistics
+from app.methods.base import Smoothing, Statistics, some_rows
 from app.methods.options import option
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Family: TypeAlias = Callable[[float], "Tensor"]
 
-_JUDGED = 256
-"""Rows of a matrix that factors are tried on."""
 _GAIN = 0.95
 """What has to be left of the loss: a smaller gain on these tokens may be none on others."""
 _COARSE = 5
@@ -55,8 +53,10 @@ class Awq(Smoothing):
     def search(
         self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
     ) -> Tensor:
+        import torch
+
         assert statistics.mean_abs is not None
-        best = 0 * statistics.mean_abs + 1
+        best = torch.ones_like(statistics.mean_abs)
         least = _GAIN * self.loss(weights, best, encoding, statistics)
         for family in self._families(weights, statistics.mean_abs):
 
@@ -82,10 +82,9 @@ class Awq(Smoothing):
         scaled = None if importance is None else importance / factors.square()
         loss = 0.0
         for weight in weights:
-            step = -(-len(weight) // _JUDGED)
-            some = weight[::step].contiguous()
+            some = some_rows(weight)
             error = encoding.rounded(some * factors, scaled) / factors - some
-            loss += step * float((samples @ error.mT).square().sum())
+            loss += len(weight) / len(some) * float((samples @ error.mT).square().sum())
         return loss
 
     def _families(self, weights: Sequence[Tensor], mean_abs: Tensor) -> Iterator[Family]:

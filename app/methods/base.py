@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+_JUDGED = 256
+"""Rows of a matrix that stand for all of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -155,3 +158,12 @@ class Smoothing(ABC):
         self, weights: Sequence[Tensor], encoding: Encoding, statistics: Statistics
     ) -> Tensor:
         """`factors`, with everything in `needs` given."""
+
+
+def some_rows(weight: Tensor) -> Tensor:
+    """Rows of a weight, (rows, in), by which choices for all of them are judged.
+
+    Spread over the whole, and a round number where not all: some encodings hold no other.
+    """
+    step = max(1, len(weight) // _JUDGED)
+    return weight[: step * _JUDGED : step].contiguous()

@@ -19,7 +19,7 @@ from weakref import ReferenceType, ref
 from typing_extensions import override
 
 from app.encodings.base import Encoding
-from app.methods.base import Method, Statistics
+from app.methods.base import Method, Statistics, some_rows
 from app.methods.feedback import Feedback
 from app.methods.grid import grids_of, has_grids
 from app.methods.options import option
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_JUDGED = 256
-"""At most so many rows of a matrix are rounded to the nearest as well, to see which is better."""
 _SHORT = 32
 """Columns of a span that is called short."""
 
@@ -78,9 +76,8 @@ class Gptq(Method):
         importance = moment.diagonal().contiguous()
         parts = self._rounded(weight, encoding, moment)
         matrix = weight.reshape(-1, weight.shape[-1])
-        some = slice(None, None, -(-len(matrix) // _JUDGED))
-        rounded = encoding.decode(parts, tuple(weight.shape)).view_as(matrix)[some]
-        rows = matrix[some].contiguous()
+        rounded = some_rows(encoding.decode(parts, tuple(weight.shape)).view_as(matrix))
+        rows = some_rows(matrix)
         nearest = encoding.rounded(rows, importance)
         if _loss(rows - nearest, moment) < _loss(rows - rounded, moment):
             return encoding.encode(weight, importance)  # grids saturate, or hold the weights

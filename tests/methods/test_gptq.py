@@ -247,3 +247,10 @@ def test_that_processors_and_other_devices_round_columns_alike():
     assert differ.sum() <= 2
     assert not torch.equal(here[1], torch.zeros_like(here[1]))
     torch.testing.assert_close(here[1][:, ~differ], there[1][:, ~differ], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["gptq-4bit-g128-sym", "awq-4bit-g128-asym", "mlx-4bit-g64"])
+def test_that_any_number_of_rows_that_an_encoding_holds_is_fitted(name):
+    weight = weights(1152, 128)  # of Gemma 3 1B; others divide by 256
+    found = decoded(Gptq(), name, weight, statistics_of(correlated(300, 128)))
+    assert (found - weight).norm() < 0.3 * weight.norm()

@@ -39,6 +39,13 @@ def test_that_awq_protects_columns_with_large_inputs(encoding, group, seen):
     assert factors[loud].mean() > factors[~loud].mean()
 
 
+def test_that_awq_takes_any_number_of_rows_that_its_encoding_holds(seen):
+    told, _ = seen
+    encoding = find_encoding("awq-4bit-g128-asym")  # rows are a multiple of 8
+    factors = Awq(powers=4).factors([weights(1152, 256)], encoding, statistics_of(told[:64]))
+    assert factors.isfinite().all()
+
+
 def test_that_awq_leaves_alone_what_cannot_gain(group):
     exact = [weight.mul(400).round().clamp(-7, 7) / 400 for weight in group]
     for weight in exact:
