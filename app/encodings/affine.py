@@ -29,8 +29,6 @@ _CLIPS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 _FINE = 6
 #: Of a distance, where nothing is known of the inputs: squares clip more than models like.
 _POWER = 2.5
-#: Weights that the kernel takes together (its `AT_ONCE`).
-_AT_ONCE = 32
 #: The smallest scales: F16's smallest number, and the smallest whose inverse the others hold.
 _LEAST_SCALE = {"F16": 2.0**-24, "BF16": 2.0**-126, "F32": 2.0**-126}
 
@@ -208,16 +206,16 @@ class Affine(FolderEncoding):
             return scale.squeeze(-1), zero.squeeze(-1)
         found = [self._span(low, high, clip) for clip in clips]
         scales, zeros = (torch.stack(some).squeeze(-1) for some in zip(*found, strict=True))
-        here = weight.device.type == "cpu" and grouped.shape[-1] % _AT_ONCE == 0
-        missed = self._missed_here if here else self._missed_there
+        missed = self._missed_here if weight.device.type == "cpu" else self._missed_there
         # In steps of the first grid: powers of small weights are too small for float32.
         steps = (scales / scales[0]).abs().pow(_POWER if counts is None else 2)
         errors = missed(grouped, counts, scales, zeros) * steps
         scale, zero, least = scales[0], zeros[0], errors[0]
-        for each in zip(scales[1:], zeros[1:], errors[1:], strict=True):  # of equals, the first
-            better = each[2] < least
-            kept = zip(each, (scale, zero, least), strict=True)
-            scale, zero, least = (torch.where(better, *both) for both in kept)
+        for number, error in enumerate(errors):  # of equals, the first
+            better = error < least
+            scale = scales[number].where(better, scale)
+            zero = zeros[number].where(better, zero)
+            least = error.where(better, least)
         return scale, zero
 
     def _missed_there(
@@ -248,8 +246,10 @@ class Affine(FolderEncoding):
         self, grouped: Tensor, counts: Tensor | None, scales: Tensor, zeros: Tensor
     ) -> Tensor:
         """The same on the processor, many times faster."""
-        from app.encodings.kernels.group_errors import group_errors
+        from app.encodings.kernels.group_errors import AT_ONCE, group_errors
 
+        if grouped.shape[-1] % AT_ONCE:
+            return self._missed_there(grouped, counts, scales, zeros)
         errors = scales.new_empty(len(scales), scales[0].numel())
         columns = grouped.new_empty(0) if counts is None else counts
         group_errors(
