@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.errors import Unsupported
-from app.core.plan import PlannedTensor
+from app.core.plan import Plan, PlannedTensor
 from app.encodings import find_encoding
 from app.encodings.base import DTYPE_BYTES, Encoding
 from app.methods import METHODS, SMOOTHINGS
@@ -74,12 +74,15 @@ class Treatment:
         """What chooses the codes of an encoding."""
         return next(method for method in self.methods if method.fits(encoding))
 
-    def notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:
-        """A sentence for each encoding whose codes another method has to choose.
+    def noted(self, plan: Plan) -> Plan:
+        """The plan, with a sentence for each encoding whose codes another method has to choose.
 
         Raises:
             Unsupported: That is so for all of them, or there is none.
         """
+        return replace(plan, notes=(*plan.notes, *self._notes(plan.tensors)))
+
+    def _notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:
         quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
         if self.needs and not quantized:
             name = (self.smoothing or self.main).name

@@ -7,7 +7,7 @@ With --json, one document: `core.needs.JobNeeds`. People get the same from
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -68,9 +68,7 @@ def _plan(recipe: Recipe, source: Checkpoint) -> Plan:
     from app.formats import find_preset
 
     form, _ = find_preset(recipe.preset)
-    plan = form.prepare(source).plan(recipe)
-    treatment = Treatment.of(recipe.method, recipe.options)
-    return replace(plan, notes=(*plan.notes, *treatment.notes(plan.tensors)))
+    return Treatment.of(recipe.method, recipe.options).noted(form.prepare(source).plan(recipe))
 
 
 def _open(model: str) -> Checkpoint:

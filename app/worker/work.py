@@ -69,7 +69,7 @@ class Result:
         """
         plan = self.conversion.plan(self.output.recipe, importance.facts)
         importance.check(plan.tensors)
-        return replace(self, plan=_noted(plan, self.treatment), importance=importance)
+        return replace(self, plan=self.treatment.noted(plan), importance=importance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...
         folded = _foldable(source) if treatment.smoothing else None
         if folded:
             conversion = form.prepare(folded)
-        plan = _noted(conversion.plan(output.recipe), treatment)
+        plan = treatment.noted(conversion.plan(output.recipe))
         results.append(Result(number, output, form, treatment, conversion, plan, folded=folded))
     return tuple(results)
 
@@ -208,11 +208,6 @@ def _check_places(results: Sequence[Result], source: Checkpoint) -> None:
                 f"Two results would be saved as {result.target.name}.", "Give each its own name."
             )
         taken |= places
-
-
-def _noted(plan: Plan, treatment: Treatment) -> Plan:
-    """The plan, with what the user should know of its treatment."""
-    return replace(plan, notes=(*plan.notes, *treatment.notes(plan.tensors)))
 
 
 def _state(source: Checkpoint) -> tuple[tuple[str, int, int], ...]:
