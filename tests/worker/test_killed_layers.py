@@ -53,7 +53,7 @@ def test_that_a_killed_worker_loses_no_layer(job, tmp_path):
 @pytest.mark.timeout(3600)
 def test_that_twenty_kills_lose_no_layer(job, tmp_path):
     golden = made_whole(job, tmp_path / "whole")
-    assert kill_at_random_moments(job, golden, 20, 2, RESTLESS, seconds=0.8) > 10
+    assert kill_at_random_moments(job, golden, 20, 2, RESTLESS, seconds=0.4) > 10
 
 
 def peak_of(job):
