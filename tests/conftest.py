@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from itertools import count
@@ -83,4 +84,5 @@ def home(homes, monkeypatch):
     folder = next(homes)
     folder.mkdir()
     monkeypatch.setenv("NIBBLE_HOME", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
