@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _HASHED = 128
 """Columns that tell rows apart."""
-_PRIME = 2_147_483_647
-"""2^31 - 1: products of two numbers below it fit into int64."""
+_FACTOR = 2**62
+"""Bound of the factors of a hash."""
 
 
 class SecondMoment(Collector):
@@ -94,7 +94,7 @@ class Reservoir(Collector):
         return self.measure(torch.cat([one, other]))
 
     def _tickets(self, rows: Tensor) -> Tensor:
-        """A number for each row below `_PRIME`, int64: a random linear hash of its bits.
+        """A number for each row, int64: a random linear hash of its bits.
 
         Of some of its columns, if they are many: rows that are equal there are alike enough.
         """
@@ -102,10 +102,10 @@ class Reservoir(Collector):
 
         rows = rows[:, :: max(1, rows.shape[-1] // _HASHED)]
         generator = torch.Generator().manual_seed(self.seed)
-        shape = (rows.shape[-1],)
-        factors = torch.randint(1, _PRIME, shape, generator=generator).to(rows.device)
-        bits = rows.float().contiguous().view(torch.int32).to(torch.int64) % _PRIME
-        return (bits * factors % _PRIME).sum(-1) % _PRIME
+        factors = torch.randint(-_FACTOR, _FACTOR, rows.shape[-1:], generator=generator)
+        bits = rows.float().contiguous().view(torch.int32).to(torch.int64)
+        # Sums wrap around 2^64. Their upper halves depend on all bits, their lowest bits do not.
+        return (bits * factors.to(rows.device)).sum(-1) >> 32
 
 
 @dataclass(frozen=True, slots=True)

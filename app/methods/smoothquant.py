@@ -55,7 +55,8 @@ class SmoothQuant(Smoothing):
         statistics.require(frozenset({"samples"}), self.name)
         candidates = [torch.ones_like(largest)]
         candidates += [_factors(*maxima, strength) for strength in self.tried]
-        losses = [self.loss(weights, factors, encoding, statistics) for factors in candidates]
+        outputs = _outputs(weights, statistics)
+        losses = [_lost(weights, one, encoding, statistics, outputs) for one in candidates]
         return candidates[losses.index(min(losses))]
 
     @override
@@ -67,14 +68,28 @@ class SmoothQuant(Smoothing):
         statistics: Statistics,
     ) -> float:
         """The squared error of the outputs of the samples, over all matrices."""
-        samples = statistics.samples
-        assert samples is not None
-        rounded = round_tokens(samples / factors)
-        loss = 0.0
-        for weight in weights:
-            stored = encoding.rounded(weight * factors)
-            loss += float((rounded @ stored.mT - samples @ weight.mT).square().sum())
-        return loss
+        return _lost(weights, factors, encoding, statistics, _outputs(weights, statistics))
+
+
+def _outputs(weights: Sequence[Tensor], statistics: Statistics) -> Sequence[Tensor]:
+    """Of the samples, (tokens, out) each."""
+    assert statistics.samples is not None
+    return [statistics.samples @ weight.mT for weight in weights]
+
+
+def _lost(
+    weights: Sequence[Tensor],
+    factors: Tensor,
+    encoding: Encoding,
+    statistics: Statistics,
+    outputs: Sequence[Tensor],
+) -> float:
+    """The squared error of outputs, where weights and inputs are rounded."""
+    assert statistics.samples is not None
+    inputs = round_tokens(statistics.samples / factors)
+    rounded = (encoding.rounded(weight * factors) for weight in weights)
+    pairs = zip(outputs, rounded, strict=True)
+    return sum(float((inputs @ weight.mT).sub_(wanted).square().sum()) for wanted, weight in pairs)
 
 
 def _factors(inputs: Tensor, weights: Tensor, strength: float) -> Tensor:
