@@ -27,8 +27,8 @@ result with the same method: the tokens are the same, so that ratios are surer t
 **A layer** is the time for one layer on two threads, with statistics, solving and writing: the
 difference between a model of {long} layers and one of {short}, divided by {between}, so that
 starting and loading do not count; of rounding, which needs no text, with layers of random weights
-that are {width:,} wide. **Times as long** is against Nibble's own; in brackets, the same of the
-processor's time, all threads together.
+that are {width:,} wide, the shortest of {tries} tries. **Times as long** is against Nibble's own;
+in brackets, the same of the processor's time, all threads together.
 
 """
 OURS = "Nibble"
@@ -37,11 +37,17 @@ TITLES = {
     "asymmetric": "4 bits in groups of 128, with zero points",
     "inputs": "8 bits for weights and inputs, on a model with outlier channels",
     "floats": "8-bit floats (E4M3) with a scale a row",
+    "sample-symmetric": "The sample model: 4 bits in groups of 128, symmetric",
+    "sample-asymmetric": "The sample model: 4 bits in groups of 128, with zero points",
 }
 NOTES = {
     "inputs": """Six channels of what every norm gives are 32 times larger than in the model, and
 the matrices behind them smaller by as much: it computes the same. When it is judged, the inputs of
 all matrices are rounded to 8 bits with a scale for each token, as runtimes do it.
+
+""",
+    "sample-symmetric": """The model that comes with Nibble, 8 layers of 256 columns, loses little
+to begin with, so that it is judged by {scored_sample:,} tokens.
 
 """,
 }
@@ -77,7 +83,8 @@ def page(
         lines = [_line(row, some, kept) for row in some]
         if not some:
             continue
-        parts.append(f"## {title}\n\n{NOTES.get(task, '')}" + "\n".join([*head, *lines]) + "\n\n")
+        note = NOTES.get(task, "").format(**facts)
+        parts.append(f"## {title}\n\n{note}" + "\n".join([*head, *lines]) + "\n\n")
     listed = ", ".join(f"{name} {number}" for name, number in versions.items())
     return "".join(parts) + f"Versions: {listed}.\n"
 
