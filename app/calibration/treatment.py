@@ -19,6 +19,8 @@ from app.methods.options import Option, options_of, with_options
 _AND = "+"
 CASTS = frozenset(DTYPE_BYTES)
 """Encodings without codes to choose."""
+_AFTER_SMOOTHING = Clipped()
+"""What rounds behind a smoothing where nothing is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Treatment:
             elif isinstance(made, Method):
                 methods.append(made)
         if smoothing is not None and not methods:
-            methods.append(Clipped())
+            methods.append(_AFTER_SMOOTHING)
         return cls((*(one for one in methods if one != Nearest()), Nearest()), smoothing)
 
     @property
@@ -91,7 +93,7 @@ class Treatment:
                 "Choose another format, or leave the method out.",
             )
         others = [name for name in quantized if not self.main.fits(find_encoding(name))]
-        if not others or self.smoothing is not None:
+        if not others or (self.smoothing is not None and self.main == _AFTER_SMOOTHING):
             return ()
         if len(others) == len(quantized):
             raise Unsupported(

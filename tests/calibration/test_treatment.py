@@ -2,10 +2,14 @@ import pytest
 
 from app.calibration.treatment import Treatment, method_names, method_options
 from app.core.errors import Unsupported
+from app.core.places import sample_model
+from app.core.recipe import Recipe
 from app.encodings import find_encoding
+from app.formats import FORMATS
 from app.methods import METHODS, SMOOTHINGS
 from app.methods.gptq import Gptq
 from app.methods.options import options_of
+from app.models.open import open_model
 
 
 def test_that_a_method_and_its_options_are_read_from_words():
@@ -53,3 +57,15 @@ def test_that_what_a_method_does_not_fit_is_rounded_to_the_nearest():
     assert treatment.rounding(find_encoding("Q4_K")).name == "gptq"
     assert treatment.rounding(find_encoding("IQ4_XS")).name == "nearest"
     assert treatment.rounding(find_encoding("F32")).name == "nearest"
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"), [("awq", True), ("gptq", False), ("awq+gptq", False)]
+)
+def test_that_a_method_asked_for_has_to_fit_behind_a_smoothing_too(name, accepted):
+    plan = FORMATS["safetensors"].prepare(open_model(sample_model())).plan(Recipe("bnb-int8"))
+    if accepted:
+        assert Treatment.of(name).noted(plan) == plan
+    else:
+        with pytest.raises(Unsupported, match="gptq cannot choose the numbers of llm-int8"):
+            Treatment.of(name).noted(plan)
