@@ -112,7 +112,7 @@ def test_that_a_format_that_needs_importances_gets_them(judged, qtbot):
     judged.quality.formats.choose("IQ2_M")
     sentence = judged.importance.sentence.text
     assert "IQ2_M cannot do without" in sentence()
-    qtbot.waitUntil(lambda: "about 25 min to 55 min of the time" in sentence())
+    qtbot.waitUntil(lambda: "takes about 25 min to 55 min; it is kept" in sentence())
     qtbot.waitUntil(judged.convert.isEnabled)
     judged.primary()
     assert judged.context.queue.jobs()[0].recipe.importance == AUTOMATIC

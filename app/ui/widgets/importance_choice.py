@@ -175,7 +175,7 @@ class ImportanceChoice(QWidget):
         if self._seconds is None:
             return self.tr("Computing it takes longer than converting; it is kept for next time.")
         span = phrases.time_span(self._seconds)
-        return self.tr("Computing it takes {} of the time, once for this model.").format(span)
+        return self.tr("Computing it takes {}; it is kept for next time.").format(span)
 
 
 def _names(choices: Sequence[FormatChoice]) -> str:
