@@ -170,6 +170,16 @@ def test_that_only_matrices_of_layers_are_quantized(models: dict[str, Path]) -> 
     assert ignored == ["lm_head", *(f"model.layers.{layer}.mlp.gate" for layer in range(4))]
 
 
+def test_that_formats_of_few_bits_take_the_method_that_they_are_named_after() -> None:
+    presets = {preset.name: preset for preset in FORMATS["safetensors"].presets}
+    assert presets["gptq-4bit-g128"].recipe().method == "gptq"
+    assert presets["gptq-2bit-g64"].recipe().method == "gptq"
+    assert presets["gptq-8bit-g128"].recipe().method == "nearest"
+    assert presets["awq-4bit-g64"].recipe().method == "awq"
+    assert presets["hqq-8bit-g64"].recipe().method == "hqq"
+    assert presets["w4a16-g128"].recipe().method == "nearest"
+
+
 def test_that_what_is_joined_is_quantized_together_or_not_at_all(models: dict[str, Path]) -> None:
     """Keys have 64 rows, which blocks of 128 do not divide; queries and values go with them."""
     plan = plan_of(models["llama"], "fp8-block")

@@ -1,7 +1,8 @@
 """The files of AutoAWQ in its "gemm" layout.
 
-AWQ is the name of a method, too. The files hold integers in groups, whoever has chosen them. The
-kernels that read them compute in F16, so that every other number is stored in it.
+AWQ is the name of a method, too, and what is meant by most who ask for it. The files hold integers
+in groups, whoever has chosen them. The kernels that read them compute in F16, so that every other
+number is stored in it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Awq(Scheme):
             "small loss",
             group=USUAL,
             runs_in=EVERYWHERE,
+            method="awq",
         )
 
     @override

@@ -1,6 +1,7 @@
 """The files of AutoGPTQ and GPTQModel, which most programs that know 4 bits can read.
 
-GPTQ is the name of a method, too. The files hold integers in groups, whoever has chosen them.
+GPTQ is the name of a method, too, and what is meant by most who ask for few bits. The files hold
+integers in groups, whoever has chosen them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from app.formats.safetensors.scheme import EVERYWHERE, Modules, Scheme
 from app.formats.size_classes import size_class
 
 _IN_LAYER = re.compile(r".*?(?:layers|h|blocks)\.\d+\.(.+)")
+_FEW = 4
+"""Bits at which rounding to the nearest loses much more."""
 _QUALITY = {2: "unusable for most models", 3: "visible loss", 4: "small loss"}
 
 
@@ -53,6 +56,7 @@ class Gptq(Scheme):
             _QUALITY.get(self.bits, "practically the original"),
             group=size_class(self.bits),
             runs_in=EVERYWHERE,
+            method="gptq" if self.bits <= _FEW else "nearest",
         )
 
     @override
