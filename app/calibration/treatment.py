@@ -80,16 +80,22 @@ class Treatment:
         """The plan, with a sentence for each encoding whose codes another method has to choose.
 
         Raises:
-            Unsupported: That is so for all of them, or there is none.
+            Unsupported: That is so for all of them, there is none, or a smoothing would change
+                inputs whose ranges are stored.
         """
+        if self.smoothing is not None and plan.ranges:
+            raise Unsupported(
+                f"{plan.preset} stores ranges of inputs, which a smoothing would change.",
+                "Choose a method without a smoothing, or a format with dynamic inputs.",
+            )
         return replace(plan, notes=(*plan.notes, *self._notes(plan.tensors)))
 
     def _notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:
         quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
-        if self.needs and not quantized:
-            name = (self.smoothing or self.main).name
+        chosen = self.smoothing or self.main
+        if chosen != Nearest() and not quantized:
             raise Unsupported(
-                f"The method {name} has nothing to choose here: no weight is quantized.",
+                f"The method {chosen.name} has nothing to choose here: no weight is quantized.",
                 "Choose another format, or leave the method out.",
             )
         others = [name for name in quantized if not self.main.fits(find_encoding(name))]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from app.calibration.engine import collect, in_words
 from app.calibration.moments import Gather
-from app.core.errors import Unsupported
 from app.core.events import Note, Progress
 from app.core.files import write_atomic
 from app.core.retelling import retold
@@ -33,12 +32,6 @@ def find_ranges(work: Work, folder: Path) -> Generator[Progress | Note]:
     asking = [result for result in work.results if result.plan.ranges]
     if not asking:
         return
-    for result in asking:
-        if result.treatment.smoothing is not None:
-            raise Unsupported(
-                f"{result.plan.preset} stores ranges of inputs, which a smoothing would change.",
-                "Choose a method without a smoothing, or a format with dynamic inputs.",
-            )
     kept = folder / "ranges.json"
     facts = json.dumps([work.source_state, work.job.adapters, shown_facts(work.job)])
     ranges = _read(kept, facts)

@@ -4,7 +4,9 @@ import pytest
 
 from app.calibration.offered import describe_methods, methods_for
 from app.calibration.treatment import Treatment, method_options
-from app.formats import find_preset
+from app.core.errors import Unsupported
+from app.core.recipe import Recipe
+from app.formats import FORMATS, find_preset
 from app.inspection import inspect_checkpoint
 from app.models import open_model
 
@@ -40,6 +42,30 @@ def test_that_a_method_is_offered_where_it_fills_most_of_the_weights(offered):
 def test_that_smoothing_of_inputs_is_offered_where_they_are_rounded(offered):
     assert "smoothquant" in offered("w8a8-int8")
     assert "smoothquant" not in offered("w8a16")
+
+
+def test_that_all_that_is_offered_for_a_folder_is_accepted_for_it(sample):
+    form = FORMATS["safetensors"]
+    conversion = form.prepare(sample)
+    tried = 0
+    for preset in form.presets:
+        try:
+            plan = conversion.plan(preset.recipe())
+        except Unsupported:  # of another family
+            continue
+        for name in methods_for(plan, rounds_inputs=preset.rounds_inputs):
+            Treatment.of(name).noted(plan)
+            tried += 1
+    assert tried > 150
+
+
+def test_that_no_smoothing_is_offered_or_accepted_where_ranges_of_inputs_are_stored(
+    sample, offered
+):
+    assert offered("fp8-static") == ("nearest",)
+    plan = find_preset("fp8-static")[0].prepare(sample).plan(Recipe("fp8-static"))
+    with pytest.raises(Unsupported, match="stores ranges of inputs"):
+        Treatment.of("smoothquant").noted(plan)
 
 
 def test_that_all_that_is_offered_can_be_understood_and_leaves_no_format_without_a_method(sample):

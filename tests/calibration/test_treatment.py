@@ -59,6 +59,14 @@ def test_that_what_a_method_does_not_fit_is_rounded_to_the_nearest():
     assert treatment.rounding(find_encoding("F32")).name == "nearest"
 
 
+@pytest.mark.parametrize("name", ["gptq", "awq", "hqq", "clipped"])
+def test_that_a_method_without_weights_to_quantize_is_refused(name):
+    plan = FORMATS["safetensors"].prepare(open_model(sample_model())).plan(Recipe("bf16-folder"))
+    assert Treatment.of("nearest").noted(plan) == plan
+    with pytest.raises(Unsupported, match=f"{name} has nothing to choose here"):
+        Treatment.of(name).noted(plan)
+
+
 @pytest.mark.parametrize(
     ("name", "accepted"), [("awq", True), ("gptq", False), ("awq+gptq", False)]
 )
