@@ -24,6 +24,9 @@ DEFAULT_SAMPLES = 128
 _FEW_CHUNKS = 16
 _CHARACTERS_A_TOKEN = 20  # far more than any tokenizer has on average; bounds what is read
 _CHOICE = 16  # windows to draw from, for each one that is wanted
+_SEEDS = 2**64
+_UNREADABLE = ("\0", "\N{REPLACEMENT CHARACTER}")
+"""What bytes that are no text are full of, read as UTF-8."""
 _PIECE = 2**20
 
 
@@ -67,7 +70,7 @@ def cut_calibration_windows(
         seed: Which windows of a text that has more; 0: the first ones.
 
     Raises:
-        Unsupported: The text does not fill one window.
+        Unsupported: The file is no text, or does not fill one window.
         BadModelFile: The chats cannot be read.
     """
     import torch
@@ -80,15 +83,16 @@ def cut_calibration_windows(
             break
     count = min(chunks, len(ids) // length)
     if count < 1:
+        enough = min(chunks, _FEW_CHUNKS) * length
         raise Unsupported(
-            f"The text {path.name} is too short to calibrate with: it has {len(ids):,} tokens, "
-            f"and {length:,} are the least.",
-            f"Choose a text of at least {10 * _FEW_CHUNKS * length // 1000 * 1000:,} words.",
+            f"The text {path.name} is too short to calibrate with: it has {len(ids):,} of at "
+            f"least {length:,} tokens.",
+            f"Choose a text of at least {-(-enough // 1000) * 1000:,} words, or shorter pieces.",
         )
     there = len(ids) // length
     windows = torch.tensor(ids[: there * length], dtype=torch.int64).reshape(there, length)
     if seed:
-        drawn = torch.randperm(there, generator=torch.Generator().manual_seed(seed))
+        drawn = torch.randperm(there, generator=torch.Generator().manual_seed(seed % _SEEDS))
         windows = windows[drawn[:count].sort().values]
     windows = windows[:count].clone()
     if tokenizer.opening is not None:
@@ -115,4 +119,9 @@ def _texts(path: Path, characters: int, template: ChatTemplate | None) -> Iterat
         yield from read_chats(path, template)
         return
     with path.open(encoding="utf-8", errors="replace") as file:
-        yield file.read(characters)
+        text = file.read(characters)
+    if 5 * sum(map(text.count, _UNREADABLE)) > len(text):
+        raise Unsupported(
+            f"{path.name} is no text in UTF-8.", "Choose a text file, or save it as UTF-8 first."
+        )
+    yield text

@@ -96,7 +96,7 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
 def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
     """What the options say, with `preset` as the base."""
     plain = preset.recipe()
-    method = args.method.lower() or plain.method
+    method = "".join(args.method.lower().split()) or plain.method
     return replace(
         plain,
         method=method,
@@ -109,19 +109,21 @@ def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
         requantize=args.allow_requantize,
         split_bytes=args.split,
         metadata=tuple(args.metadata),
-        importance=_importance(args, method) or plain.importance,
+        importance=_importance(args, method, preset) or plain.importance,
     )
 
 
-def _importance(args: argparse.Namespace, method: str) -> str:
-    """A text is for the matrix, unless the method wants to see it."""
+def _importance(args: argparse.Namespace, method: str, preset: Preset) -> str:
+    """A text is for the matrix, unless the method wants to see it or the format has none."""
     if args.imatrix and args.imatrix != AUTOMATIC:
         return str(Path(args.imatrix).absolute())
     if args.imatrix:
         return AUTOMATIC
     from app.calibration.treatment import Treatment
+    from app.formats import find_preset
 
-    return AUTOMATIC if args.calibration and not Treatment.of(method).needs else ""
+    is_file = bool(find_preset(preset.name)[0].extension)
+    return AUTOMATIC if args.calibration and is_file and not Treatment.of(method).needs else ""
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -45,7 +45,9 @@ def whole(text: str) -> int:
     Raises:
         ArgumentTypeError: It is not.
     """
-    return 0 if text == "0" else positive(text)
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([kMGT])(i?)B?|B)?", re.IGNORECASE)

@@ -13,6 +13,7 @@ from app.calibration.treatment import Treatment
 from app.core.errors import BadModelFile, Unsupported
 from app.core.job import Job, Output
 from app.core.plan import Plan
+from app.core.recipe import AUTOMATIC
 from app.formats import find_preset
 from app.formats.base import Conversion, Format
 from app.models import open_model
@@ -44,6 +45,12 @@ class Result:
     def is_calibrated(self) -> bool:
         """Whether its numbers are chosen by what the model computes, layer by layer."""
         return bool(self.treatment.needs)
+
+    @property
+    def sees_text(self) -> bool:
+        """Whether the model is shown a text for it."""
+        of_text = self.output.recipe.importance == AUTOMATIC
+        return self.is_calibrated or of_text or bool(self.plan.ranges)
 
     @property
     def target(self) -> Path:
@@ -133,10 +140,13 @@ class Work:
             for note in result.plan.notes:
                 about.setdefault(note, []).append(result.plan.preset)
         every = len(self.results)
-        return [
+        notes = [
             note if len(presets) == every else f"{', '.join(presets)}: {note}"
             for note, presets in about.items()
         ]
+        if self.job.calibration and not any(result.sees_text for result in self.results):
+            notes.append(f"Nothing here needs a text: {Path(self.job.calibration).name} is unread.")
+        return notes
 
     def check_source_unchanged(self) -> None:
         """Make sure that all of the results come from the same source.

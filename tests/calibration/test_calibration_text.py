@@ -1,4 +1,5 @@
 import json
+import random
 import subprocess
 import sys
 
@@ -61,8 +62,28 @@ def test_that_an_opening_token_takes_the_first_place_of_every_window(text):
 
 def test_that_a_text_shorter_than_a_window_is_refused(tmp_path):
     (tmp_path / "short.txt").write_text("too short")
-    with pytest.raises(Unsupported, match=r"short\.txt is too short .* 9 tokens, and 20"):
+    with pytest.raises(Unsupported, match=r"short\.txt is too short .* 9 of at least 20") as found:
         cut(Letters(), tmp_path / "short.txt")
+    assert "at least 1,000 words" in found.value.hint
+    with pytest.raises(Unsupported) as found:
+        cut(Letters(), tmp_path / "short.txt", chunks=1, length=100_000)
+    assert "at least 100,000 words" in found.value.hint
+
+
+def test_that_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "photo.txt").write_bytes(random.Random(1).randbytes(5000))
+    (tmp_path / "wide.txt").write_text("In another encoding. " * 50, encoding="utf-16")
+    (tmp_path / "old.txt").write_text("Der Fluß fließt über große Brücken. " * 50, "latin-1")
+    for name in ("photo.txt", "wide.txt"):
+        with pytest.raises(Unsupported, match=f"{name} is no text in UTF-8"):
+            cut(Letters(), tmp_path / name)
+    assert len(cut(Letters(), tmp_path / "old.txt").tokens) == 3  # a few letters are lost
+
+
+def test_that_any_seed_draws_windows(text):
+    large = cut(Letters(), text, seed=10**30).tokens
+    assert large.equal(cut(Letters(), text, seed=10**30).tokens)
+    assert not large.equal(cut(Letters(), text, seed=3).tokens)
 
 
 def test_that_little_text_is_noted_unless_little_was_asked_for(text):

@@ -82,3 +82,24 @@ def test_that_a_text_is_for_the_method_that_wants_to_see_it(say, tmp_path):
     _, out, _ = say(*base, "--method", "gptq")
     assert "importance matrix" not in out
     assert "gptq sees the model at work" in out
+
+
+def test_that_a_text_serves_a_folder_that_stores_ranges_and_is_left_alone_by_others(say, tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Some words. " * 50, encoding="utf-8")
+    some = ("--calibration", text, "--samples", "2", "--length", "16", "--no-evaluate")
+    for preset, is_read in (("fp8-static", True), ("w4a16-g128", False)):
+        target = tmp_path / preset
+        code, _, err = say("quantize", "sample", "--format", preset, *some, "--out", target)
+        assert code == 0, err
+        assert ("text.txt gives 32 tokens" in err) is is_read
+        assert ("Nothing here needs a text: text.txt is unread." in err) is not is_read
+
+
+@pytest.mark.parametrize(("option", "least"), [("--seed", 0), ("--samples", 1)])
+def test_that_a_number_out_of_range_is_refused_with_the_least_that_is_allowed(
+    say, option, least, capsys
+):
+    with pytest.raises(SystemExit, match="2"):
+        say("quantize", "sample", "--format", "w4a16-g128", option, "-1")
+    assert f"a whole number from {least} up" in capsys.readouterr().err
