@@ -93,9 +93,24 @@ class Report:
     """Programs that load the result, as its format names them; "" in older reports."""
     schema: int = SCHEMA
 
+    @property
+    def choices(self) -> dict[str, str]:
+        """The recipe in words, without what was left as it usually is."""
+        return {
+            name.replace("_", " "): _in_words(value) for name, value in self.recipe.items() if value
+        }
+
     def save(self, path: Path) -> None:
         """Write to `path`, complete or not at all."""
         write_atomic(path, json.dumps(asdict(self), ensure_ascii=False, indent=1).encode())
+
+
+def _in_words(value: Any) -> str:
+    """Pairs as "damping=0.05", several of them with commas."""
+    if not isinstance(value, list | tuple):
+        return "yes" if value is True else str(value)
+    pairs = (one if isinstance(one, list | tuple) else (one,) for one in value)
+    return ", ".join("=".join(map(str, pair)) for pair in pairs)
 
 
 def load_report(path: Path) -> Report:

@@ -146,7 +146,7 @@ def _making(report: Report) -> list[tuple[str, str]]:
         ("Source", report.source),
         ("Result", report.target),
         ("Made", report.created),
-        *((key.capitalize(), str(value)) for key, value in report.recipe.items()),
+        *((key.capitalize(), value) for key, value in report.choices.items()),
         *report.versions.items(),
     ]
 

@@ -255,7 +255,9 @@ def _check(work: Work, outcomes: Sequence[_Outcome], seconds: float) -> Generato
         if not outcome.files.is_placed:
             outcome.path.unlink(missing_ok=True)  # it may be of an earlier run
             outcome.files.place()
-        make_report(work, outcome.result, tensors, seconds).save(outcome.path)
+        report = make_report(work, outcome.result, tensors, seconds)
+        report.save(outcome.path)
+        outcome.files.complete(report)
         yield outcome.done()
 
 
@@ -264,6 +266,7 @@ def _measure(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Genera
     reports = [(outcome, outcome.report()) for outcome in outcomes]
     wanted = [(outcome, found) for outcome, found in reports if found and not found.quality]
     if not wanted:
+        _complete(outcomes)  # an earlier run may have come to its reports only
         return
     measuring = measure(work, [outcome.result for outcome, _ in wanted])
     try:
@@ -273,6 +276,14 @@ def _measure(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Genera
         return
     for (outcome, report), found in zip(wanted, measured, strict=True):
         with_measured(report, found).save(outcome.path)
+    _complete(outcomes)
+
+
+def _complete(outcomes: Sequence[_Outcome]) -> None:
+    """Say in the results what the reports tell."""
+    for outcome in outcomes:
+        if report := outcome.report():
+            outcome.files.complete(report)
 
 
 def _mark(folder: Path, result: Result) -> Path:

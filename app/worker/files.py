@@ -17,6 +17,7 @@ from app.core.files import write_atomic
 from app.core.job import Output
 from app.core.partial import PartialFile, discard_partial
 from app.core.plan import Plan
+from app.core.report import Report
 
 
 class ResultFiles:
@@ -88,6 +89,9 @@ class ResultFiles:
         for file in reversed(pending):
             file.commit()
         self._placed = [True] * len(self._files)
+
+    def complete(self, report: Report) -> None:
+        """Say in the result itself what `report` tells of it, where there is a place for that."""
 
     def _write(self, facts: Sequence[list[int]]) -> None:
         content = {"fingerprint": self._fingerprint, "files": facts}

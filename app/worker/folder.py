@@ -15,10 +15,12 @@ from pathlib import Path
 from typing_extensions import override
 
 from app.core.errors import Unsupported
-from app.core.files import sync_folder
+from app.core.files import sync_folder, write_atomic
 from app.core.partial import PartialFile, discard_partial
 from app.core.plan import Plan
-from app.formats.safetensors.companions import foreign_files, is_of_model
+from app.core.report import Report
+from app.evaluation.card import with_results
+from app.formats.safetensors.companions import CARD, foreign_files, is_of_model
 from app.worker.files import ResultFiles, state
 
 _TRIES = 10  # on Windows a virus scanner may hold a new file open for a moment
@@ -28,11 +30,13 @@ class FolderFiles(ResultFiles):
     """Where a folder of results is, and what it takes to give it its name."""
 
     def __init__(self, target: Path, plan: Plan, fingerprint: str, mark: Path) -> None:
-        self._target = target
+        self._target, self._plan = target, plan
         self._unfinished = _beside(target, ".partial")
         super().__init__(self._unfinished, plan, fingerprint, mark)
         pairs = zip(self._final(), self._marked(), strict=True)
-        self._in_place = all(state(path) == known for path, known in pairs)
+        self._in_place = all(
+            path.is_file() if path.name == CARD else state(path) == known for path, known in pairs
+        )
 
     @property
     @override
@@ -82,6 +86,17 @@ class FolderFiles(ResultFiles):
         _rename(self._unfinished, self._target)
         _remove_folder(old)
         self._in_place = True
+
+    @override
+    def complete(self, report: Report) -> None:
+        """Add to the card what the job has found; a card that somebody has changed stays."""
+        place = self._target / CARD
+        planned = next(file.header for file in self._plan.files if file.name == CARD)
+        found = place.read_bytes()
+        if found.startswith(planned):
+            told = with_results(planned.decode(), report).encode()
+            if told != found:
+                write_atomic(place, told)
 
     def _final(self) -> list[Path]:
         return [self._target / file.target.name for file in self._files]

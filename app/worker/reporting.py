@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 from app import __version__
+from app.calibration.text import DEFAULT_SAMPLES, calibration_text
 from app.core.report import Report, TensorResult
+from app.evaluation.text import window_length
 from app.formats import find_preset
 from app.models.facts import model_facts
 from app.worker.measure import Measured
@@ -23,7 +27,6 @@ def make_report(
 ) -> Report:
     """Everything there is to say about a result that is in place and not measured yet."""
     facts = model_facts(work.source)
-    recipe = result.output.recipe.to_json()
     return Report(
         model=facts.name,
         architecture=facts.architecture,
@@ -39,13 +42,28 @@ def make_report(
         tensors=tuple(tensors),
         notes=result.plan.notes,
         runs_in=result.form.programs(find_preset(result.plan.preset)[1]),
-        recipe={**recipe, "device": work.job.device, "threads": work.threads},
+        recipe=_recipe(work, result),
         versions={
             "nibble": __version__,
             "python": platform.python_version(),
             **{library: version(library) for library in _LIBRARIES},
         },
     )
+
+
+def _recipe(work: Work, result: Result) -> dict[str, Any]:
+    """All that decides about the result's bytes, and where it was computed."""
+    job = work.job
+    found = result.output.recipe.to_json()
+    if job.adapters:
+        found["adapters"] = [(Path(path).name, scale) for path, scale in job.adapters]
+    if result.sees_text:
+        found["text"] = (Path(job.calibration) if job.calibration else calibration_text()).name
+    if result.is_calibrated or result.plan.ranges:
+        found["samples"] = job.samples or DEFAULT_SAMPLES
+        found["length"] = job.length or window_length(work.source.config)
+        found["seed"] = job.seed
+    return {**found, "device": job.device, "threads": work.threads}
 
 
 def with_measured(report: Report, measured: Measured) -> Report:

@@ -48,6 +48,18 @@ def report():
     )
 
 
+def test_that_only_choices_that_were_made_are_told_and_in_words(report):
+    recipe = {"method": "gptq", "options": [["damping", "0.05"], ["refit", "no"]], "pure": True}
+    usual = {"overrides": [], "output": "", "leave_output": False, "split_bytes": 0, "seed": 0}
+    chosen = replace(report, recipe={**recipe, **usual, "leave_output": True}).choices
+    assert chosen == {
+        "method": "gptq",
+        "options": "damping=0.05, refit=no",
+        "pure": "yes",
+        "leave output": "yes",
+    }
+
+
 class Page(HTMLParser):
     """Checks that elements nest, and collects texts, elements and attributes."""
 

@@ -76,6 +76,7 @@ class Story:
 
     preset: Preset
     method: str
+    """With its options."""
     library: str
     quantized: int
     """Matrices."""

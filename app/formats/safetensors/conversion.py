@@ -329,7 +329,7 @@ def _story(
     quantized = sum(one.quantized for one in choices)
     return Story(
         preset=scheme.preset,
-        method=recipe.method,
+        method=", ".join((recipe.method, *map("=".join, recipe.options))),
         library=scheme.library,
         quantized=quantized,
         kept=len(choices) - quantized,

@@ -199,7 +199,7 @@ class ReportView(QWidget):
             facts[self.tr("Measured on")] = self.tr("{}: {:,} words' parts, context {:,}").format(
                 quality.text, quality.tokens, quality.context
             )
-        facts |= {key: str(value) for key, value in report.recipe.items()}
+        facts |= report.choices
         facts |= report.versions
         for row, (key, value) in enumerate(facts.items()):
             self._facts.addWidget(label(key, "secondary"), row, 0)
