@@ -35,8 +35,9 @@ _TOKENS_AT_ONCE = 512
 _ACTIVATIONS = 4  # numbers that wait for each that a matrix is multiplied with
 _SAMPLES = 1024  # tokens of which a method sees what each matrix is multiplied with
 _DOUBLE = 8
-#: Second moments of the widest inputs while they are factored, or one of them scaled.
-_LEAST_MOMENTS, _MOMENTS = 4, 8
+#: Matrices as large as the widest second moment, beside what is known: while it is factored, the
+#: factor and its inverse, which alone stays; and the moment scaled by a smoothing, or reordered.
+_LEAST_MOMENTS, _MOMENTS = 2, 3
 _SHARE_OF_MEMORY = 4  # a fourth of what is free; layers, statistics and others take the rest
 _MOST_IN_MEMORY = 2_000_000_000
 
@@ -126,7 +127,7 @@ class Reading:
         for layer in set(self.decoder.layers):
             known = self._known(layer)
             found |= self._seen(layer, known)
-            found |= Span(known, known) + (filling | self._solving(layer))
+            found |= Span(known, known) + self._fitting(layer, filling)
         return found
 
     def on_disk(self, machine: Machine) -> int:
@@ -150,12 +151,11 @@ class Reading:
         each = FLOAT if "second_moment" in self.needs else _DOUBLE  # as `Collector.is_large` says
         return each * (numbers + layer.columns)
 
-    def _solving(self, layer: DecoderLayer) -> Span:
-        """While a second moment is made use of."""
-        if "second_moment" not in self.needs:
-            return Span(0, 0)
-        moment = FLOAT * layer.widest**2
-        return Span(_LEAST_MOMENTS * moment, _MOMENTS * moment)
+    def _fitting(self, layer: DecoderLayer, filling: Span) -> Span:
+        """While codes are chosen, and before, when threads wait for a second moment's factor."""
+        moment = FLOAT * layer.widest**2 if "second_moment" in self.needs else 0
+        choosing = Span(moment, _MOMENTS * moment) + filling
+        return choosing | Span(_LEAST_MOMENTS * moment, 0)
 
     def _activations(self, layer: DecoderLayer) -> int:
         return FLOAT * _ACTIVATIONS * _TOKENS_AT_ONCE * layer.columns

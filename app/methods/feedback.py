@@ -177,12 +177,14 @@ def _factor(second_moment: Tensor, order: Tensor, damping: float) -> Tensor:
     size = torch.where(size == 0, mean, size)  # nothing passes through: rounded to the nearest
     failed = torch.empty((), dtype=torch.int32, device=size.device)
     while damping <= _MOST_DAMPING:
-        # Columns in a row, as LAPACK wants them: it overwrites what it is given.
-        factor = second_moment[order[:, None], order].mT
+        # Columns in a row, as LAPACK wants them: it overwrites what it is given. Both orders at
+        # once would take a card four matrices more, for the places.
+        factor = second_moment[order][:, order].mT
         factor.diagonal().copy_(size + damping * mean)
         torch.linalg.cholesky_ex(factor, out=(factor, failed))
-        if not bool(failed) and bool(factor.isfinite().all()):
+        if not bool(failed) and bool(factor.diagonal().isfinite().all()):  # it sums the squares
             return factor
+        del factor  # makes room first
         damping = max(10 * damping, 1e-4)
     return (size + damping * mean).sqrt().diag()
 
