@@ -309,28 +309,36 @@ FOLDERS: dict[str, tuple[int, float, str, str, dict[str, object]]] = {
         _folder("near the original", "vllm", "transformers", "mlx", methods=["nearest"])),
     "fp8": (8_800_000_000, 8.6, "practically the original", "8-bit floats for weights and inputs.",
         _folder("near the original", "vllm", "transformers", featured=True,
-                methods=["nearest", "smoothquant"])),
+                methods=["nearest", "awq", "smoothquant"])),
+    "fp8-static": (8_800_000_000, 8.6, "practically the original", "With ranges of the inputs.",
+        _folder("near the original", "vllm", is_shown_text=True,
+                methods=["nearest", "awq", "smoothquant"])),
     "w8a8-int8": (8_800_000_000, 8.6, "very small loss", "8-bit integers.",
         _folder("near the original", "vllm", methods=["nearest", "gptq", "smoothquant"])),
     "w4a16-g128": (6_200_000_000, 6.0, "small loss", "4-bit integers; layers compute in 16 bits.",
         _folder("the usual choice", "vllm", "transformers", featured=True,
                 methods=["nearest", "clipped", "gptq", "awq", "awq+gptq"])),
+    "gptq-4bit-g128": (6_220_000_000, 6.1, "small loss", "4-bit integers of AutoGPTQ.",
+        _folder("the usual choice", "vllm", "transformers", method="gptq",
+                methods=["nearest", "clipped", "gptq", "awq", "awq+gptq"])),
     "gptq-4bit-asym-v2-g128": (6_250_000_000, 6.1, "small loss", "4-bit integers of GPTQModel.",
-        _folder("the usual choice", "vllm", "transformers", methods=["nearest", "gptq"])),
+        _folder("the usual choice", "vllm", "transformers", method="gptq",
+                methods=["nearest", "gptq"])),
     "bnb-nf4-dq": (6_100_000_000, 5.9, "small loss", "16 values of the normal distribution.",
-        _folder("the usual choice", "transformers", featured=True)),
+        _folder("the usual choice", "transformers", featured=True, methods=["nearest"])),
     "mlx-4bit": (4_600_000_000, 4.5, "small loss", "4-bit integers for Macs.",
-        _folder("the usual choice", "mlx", featured=True, methods=["nearest", "hqq"])),
+        _folder("the usual choice", "mlx", featured=True,
+                methods=["nearest", "clipped", "gptq", "hqq"])),
 }  # fmt: skip
 """Folders that the model can become, as the list shows them."""
 SIZES |= {preset: row[0] for preset, row in FOLDERS.items()}
 NO_FOLDER = {"title": "A folder cannot be made from a GGUF file yet.", "hint": "Choose another."}
 METHODS = [
-    {"name": "nearest", "summary": "Fast and without data; good from 4 bits up.",
+    {"name": "nearest", "summary": "Fast and without data; good from 5 bits up.",
      "is_calibrated": False, "options": []},
     {"name": "clipped", "summary": "Better than the nearest at 4 bits and below.",
      "is_calibrated": False, "options": []},
-    {"name": "gptq", "summary": "The least error at 2 to 4 bits; has to see the model at work.",
+    {"name": "gptq", "summary": "The least error at 2 to 4 bits; needs to see the model at work.",
      "is_calibrated": True, "options": [
         {"name": "damping", "sentence": "What is added to the diagonal of the second moment.",
          "kind": "number", "default": "0.01", "least": 1e-6, "most": 10, "values": "a number"},
@@ -349,7 +357,7 @@ METHODS = [
 ]  # fmt: skip
 """All methods of `FormatChoice.methods`, with their options."""
 GROUPS = {
-    "BF16": _group("near the original", importance_helps=False),
+    "BF16": _group("near the original", importance_helps=False, methods=["nearest"]),
     "Q8_0": _group("near the original", importance_helps=False, featured=True, loss=0.0010),
     "Q6_K": _group("near the original", loss=0.0041),
     "Q5_K_M": _group("the usual choice", loss=0.0120),
@@ -357,8 +365,8 @@ GROUPS = {
     "Q4_K_M": _group("the usual choice", featured=True, loss=0.041, loss_with_importance=0.033),
     "Q4_K_S": _group("the usual choice", loss=0.045),
     "Q4_0": _group("small", loss=0.26),
-    "IQ3_M": _group("small", featured=True, loss=0.21),
-    "IQ2_M": _group("very small", featured=True, needs_importance=True),
+    "IQ3_M": _group("small", featured=True, loss=0.21, methods=["nearest"]),
+    "IQ2_M": _group("very small", featured=True, needs_importance=True, methods=["nearest"]),
     "TQ1_0": _group("for experiments", importance_helps=False),
 }
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Nearest(Method):
-    """Fast and without data; good from 4 bits up."""
+    """Fast and without data; good from 5 bits up."""
 
     name: ClassVar[str] = "nearest"
 

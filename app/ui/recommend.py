@@ -14,6 +14,9 @@ from app.core.recipe import AUTOMATIC, Recipe
 EXPERIMENTS = "for experiments"
 """The size class of formats that suit few models; none of them is ever recommended."""
 
+_MANY_BITS = "near the original"
+"""The size class of formats that hardly lose anything, however their numbers are chosen."""
+
 _WORTH_MAKING = 0.8
 """A result that is larger than this part of the original is not recommended."""
 _COMFORT = 0.9
@@ -37,6 +40,14 @@ def usual_recipe(choice: FormatChoice) -> Recipe:
     """What the sizes in lists are those of."""
     importance = AUTOMATIC if choice.needs_importance else ""
     return Recipe(choice.preset, choice.method, importance=importance, requantize=choice.requantize)
+
+
+def has_few_bits(choice: FormatChoice) -> bool:
+    """Whether people notice how its numbers are chosen.
+
+    The bits of its matrices decide that, not those of a file whose embedding may stay as it is.
+    """
+    return choice.group not in {_MANY_BITS, EXPERIMENTS}
 
 
 def shortlist(choices: Iterable[FormatChoice]) -> set[str]:

@@ -6,7 +6,15 @@ from app.core.fit import Fit, FitOptions, FitWord
 from app.core.model import FormatChoice, Problem
 from app.formats.gguf.presets import PRESETS
 from app.formats.size_classes import EXPERIMENTS as EXPERIMENTS_OF_GGUF
-from app.ui.recommend import EXPERIMENTS, best_choice, make_it_fit, shortlist, usual_recipe
+from app.formats.size_classes import SIZE_CLASSES
+from app.ui.recommend import (
+    EXPERIMENTS,
+    best_choice,
+    has_few_bits,
+    make_it_fit,
+    shortlist,
+    usual_recipe,
+)
 
 OPTIONS = FitOptions(context=4096)
 WORDS = {
@@ -55,6 +63,11 @@ def test_that_the_presets_of_gguf_have_one_featured_format_in_each_class_but_exp
     classes = dict.fromkeys(preset.group for preset in PRESETS)
     assert EXPERIMENTS_OF_GGUF == EXPERIMENTS
     assert featured == [group for group in classes if group != EXPERIMENTS]
+
+
+def test_that_bits_are_few_between_the_original_and_experiments():
+    few = [group for group in SIZE_CLASSES if has_few_bits(choice("A", 9, group))]
+    assert few == ["the usual choice", "small", "very small"]
 
 
 @pytest.mark.parametrize(
