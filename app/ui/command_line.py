@@ -59,6 +59,7 @@ def job_words(job: Job, folder: str, own_methods: Mapping[str, str]) -> list[str
 def _common(job: Job, own_methods: Mapping[str, str]) -> Recipe:
     """What all results have in common: they differ in the preset, and in what suits only some."""
     recipes: Sequence[Recipe] = [output.recipe for output in job.outputs]
-    chosen = (one for one in recipes if one.method != own_methods.get(one.preset))
+    own = own_methods.get
+    chosen = (one for one in recipes if one.options or one.method != own(one.preset))
     importance = next(filter(None, (one.importance for one in recipes)), "")
     return replace(next(chosen, recipes[0]), importance=importance)

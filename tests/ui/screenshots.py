@@ -152,7 +152,7 @@ def show_folders(app: QApplication, window: Window, theme: Theme, folder: Path) 
         if runtime == "vllm":
             page.quality.formats.choose("w4a16-g128")
             page.more.setChecked(True)
-            page.advanced.method.choose("gptq")
+            page.method.choose("gptq")
             page.advanced.method.options.editors["damping"].value = "0.05"
         pause(app, 1)
         for scheme in ("light", "dark"):

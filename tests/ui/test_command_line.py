@@ -84,3 +84,12 @@ def test_that_a_method_of_ones_own_and_its_text_are_in_the_command(parse):
     assert (args.samples, args.length, args.seed) == (64, 256, 3)
     plain = replace(job, outputs=(Output("/out/h", Recipe("hqq-4bit-g64", "hqq")),), samples=0)
     assert "--method" not in job_words(plain, "/out", own)
+
+
+def test_that_options_of_a_formats_own_method_are_in_the_command(parse):
+    recipes = (Recipe("fp8"), Recipe("hqq-4bit-g64", "hqq", (("norm", "0.5"),)))
+    outputs = tuple(Output(f"/out/{recipe.preset}", recipe) for recipe in recipes)
+    words = job_words(
+        Job("x", "/models/x", outputs), "/out", {"fp8": "nearest", "hqq-4bit-g64": "hqq"}
+    )
+    assert parse(words[2:]).options == [("norm", "0.5")]

@@ -108,7 +108,7 @@ def test_that_one_button_makes_it_fit_and_says_why(judged, qtbot):
 
 
 def test_that_a_format_that_needs_importances_gets_them(judged, qtbot):
-    assert judged.importance.origin.currentIndex() == Origin.NONE
+    assert judged.importance.list.currentIndex() == Origin.NONE
     judged.quality.formats.choose("IQ2_M")
     sentence = judged.importance.sentence.text
     assert "IQ2_M cannot do without" in sentence()
@@ -122,13 +122,16 @@ def test_that_no_importances_stay_none_but_where_a_format_needs_them(ready):
     ready.importance.choose(Origin.NONE)
     ready.quality.formats.choose("IQ2_M")
     assert ready.importance.used is Origin.SHIPPED
-    assert not ready.importance.origin.model().item(Origin.NONE).isEnabled()
+    assert not ready.importance.list.model().item(Origin.NONE).isEnabled()
     ready.quality.formats.choose("IQ3_M")
     assert ready.importance.used is Origin.NONE
-    assert ready.importance.origin.model().item(Origin.NONE).isEnabled()
+    assert ready.importance.list.model().item(Origin.NONE).isEnabled()
 
 
 def test_that_importances_are_suggested_where_bits_are_few(ready):
+    assert "Q4_K_M would be clearly better" in ready.importance.sentence.text()
+    ready.quality.all.click()
+    ready.quality.formats.choose("Q6_K")
     assert "changes little" in ready.importance.sentence.text()
     ready.quality.formats.choose("IQ3_M")
     assert "IQ3_M would be clearly better" in ready.importance.sentence.text()
@@ -146,11 +149,46 @@ def test_that_importances_go_to_the_formats_that_have_use_for_them(ready, qtbot,
     assert job.calibration == str(tmp_path / "chats.jsonl")
 
 
+def test_that_importances_give_way_to_a_method_that_sees_the_model(ready, tmp_path):
+    ready.importance.choose(Origin.OWN_TEXT, str(tmp_path / "chats.jsonl"))
+    ready.method.choose("gptq")
+    assert not ready.importance.isVisible()
+    assert ready._job().recipe == Recipe("Q4_K_M", "gptq")
+    assert ready._job().calibration == ""
+    ready.quality.formats.tick("IQ2_M")  # which cannot do without
+    assert ready.importance.isVisible()
+    recipes = [output.recipe for output in ready._job().outputs]
+    assert [(one.method, one.importance) for one in recipes] == [
+        ("gptq", ""),
+        ("nearest", AUTOMATIC),
+    ]
+    ready.method.choose("")
+    assert ready._job().recipe.importance == AUTOMATIC
+
+
+def test_that_the_lists_of_methods_and_importances_begin_at_one_place(ready):
+    method, importance = (
+        part.list.mapTo(ready, QPoint()) for part in (ready.method, ready.importance)
+    )
+    assert method.x() == importance.x()
+    assert method.y() < importance.y()
+
+
+def test_that_the_tab_key_reaches_quality_method_importances_and_place_in_this_order(ready):
+    lists = (ready.method.list, ready.importance.list)
+    wanted = [ready.quality.formats, *lists, ready.target.edit]
+    reached, widget = [], ready.quality.formats
+    while widget not in reached:
+        reached.append(widget)
+        widget = widget.nextInFocusChain()
+    assert [widget for widget in reached if widget in wanted] == wanted
+
+
 def test_that_a_matrix_in_a_file_is_of_one_model_only(ready, qtbot):
     ready.importance.choose(Origin.FILE, "/matrices/qwen.gguf")
     assert ready.importance.importance_for(ready.quality.choice) == "/matrices/qwen.gguf"
     ready.model.open("/models/Another")
-    qtbot.waitUntil(lambda: ready.importance.origin.currentIndex() == Origin.NONE)
+    qtbot.waitUntil(lambda: ready.importance.list.currentIndex() == Origin.NONE)
     assert ready.importance.importance_for(ready.quality.choice) == ""
 
 

@@ -87,8 +87,9 @@ def test_that_a_folder_is_named_moved_and_replaced_as_a_folder(
 
 
 def test_that_a_method_and_its_options_are_in_the_job_and_the_command(folders):
-    form = folders.advanced.method
-    form.choose("gptq")
+    method, form = folders.method, folders.advanced.method
+    method.choose("gptq")
+    assert "●" not in folders.more.text()
     form.options.editors["damping"].value = "0.05"
     form.calibration.samples.setValue(64)
     job = folders._job()
@@ -97,7 +98,8 @@ def test_that_a_method_and_its_options_are_in_the_job_and_the_command(folders):
     assert "--method gptq --set damping=0.05" in folders._command_line()
     assert "--samples 64" in folders._command_line()
     assert "●" in folders.more.text()
-    form.choose("")
+    method.choose("")
+    assert "●" not in folders.more.text()
     assert folders._job().samples == 0
 
     kinds = folders.advanced.recipe
@@ -111,7 +113,7 @@ def test_that_a_method_and_its_options_are_in_the_job_and_the_command(folders):
 
 
 def test_that_what_the_very_job_takes_is_shown_before_it_starts(folders, qtbot):
-    text, method = folders.target._text.text, folders.advanced.method
+    text, method = folders.target._text.text, folders.method
     qtbot.waitUntil(lambda: "about 3 min to 5 min  ·  1.1 GB of memory" in text())
     method.choose("gptq")
     assert "of memory" not in text()  # what it was is not true any more

@@ -29,6 +29,7 @@ from app.ui.widgets.advanced import AdvancedPanel, Options
 from app.ui.widgets.circumstances import Circumstances
 from app.ui.widgets.drop_zone import dropped_path
 from app.ui.widgets.importance_choice import ImportanceChoice
+from app.ui.widgets.method_choice import MethodChoice
 from app.ui.widgets.model_field import ModelField
 from app.ui.widgets.quality_section import QualitySection
 from app.ui.widgets.run_on import ImaginedBar
@@ -78,17 +79,16 @@ class ConvertPage(Page):
         self.run_on, self.runtime = self.circumstances.run_on, self.circumstances.runtime
         self.tokens = self.circumstances.tokens
         self.quality = QualitySection()
-        self.importance = ImportanceChoice()
+        self.method, self.importance = MethodChoice(), ImportanceChoice()
         self.target = TargetField()
         self.advanced = AdvancedPanel()
         self.form = QWidget()
         body = QVBoxLayout(self.form)
         body.setContentsMargins(0, 0, 0, 0)
         body.setSpacing(8)
-        for part in (self.circumstances, self.quality, self.importance):
+        upper = (self.circumstances, self.quality, self.method, self.importance)
+        for part in (*upper, section(self.tr("Save to")), self.target):
             body.addWidget(part)
-        body.addWidget(section(self.tr("Save to")))
-        body.addWidget(self.target)
         body.addSpacing(8)
         body.addWidget(self.advanced)
         content = QWidget()
@@ -109,6 +109,7 @@ class ConvertPage(Page):
         self.runtime.changed.connect(self._list_formats)
         self.quality.chosen.connect(self._on_choice)
         self.fits.changed.connect(self._on_fits)
+        self.method.changed.connect(self._on_choice)
         self.importance.changed.connect(self._on_recipe)
         self.plans.changed.connect(self._on_plans)
         self.needs.changed.connect(self._on_needs)
@@ -144,7 +145,7 @@ class ConvertPage(Page):
         if found is not None:
             self._suggested = True
             self.advanced.recipe.set_types(found.types)
-            self.advanced.method.set_methods(found.methods)
+            self.method.set_methods(found.methods)
             self.importance.reset()
             self._list_formats()
             self.tokens.set_most(found.model.context)
@@ -176,8 +177,9 @@ class ConvertPage(Page):
 
     @Slot()
     def _on_choice(self) -> None:
-        self.importance.show_formats(self.quality.choices)
-        self.advanced.show_formats(self.quality.choices)
+        self.method.show_formats(self.quality.choices)
+        self.importance.show_formats(self.method.chosen.weighed)
+        self.advanced.show_methods(self.method.chosen)
         self._on_recipe()
 
     @Slot()
@@ -203,11 +205,8 @@ class ConvertPage(Page):
 
     def _recipes(self) -> dict[str, Recipe]:
         """What is to be made, by preset."""
-        importance = self.importance.importance_for
-        return {
-            row.preset: self.advanced.recipe_of(row, importance(row))
-            for row in self.quality.choices
-        }
+        make, weigh = self.advanced.recipe_of, self.importance.importance_for
+        return {row.preset: make(row, weigh(row)) for row in self.quality.choices}
 
     @Slot()
     def _on_recipe(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from PySide6.QtCore import Signal
@@ -14,6 +13,7 @@ from app.core.machine import Gpu
 from app.core.model import FormatChoice
 from app.core.recipe import Recipe
 from app.ui.icons import Button, Picture
+from app.ui.methods import ChosenMethods
 from app.ui.plans import ResultPlan
 from app.ui.recommend import usual_recipe
 from app.ui.widgets.folding import Folding
@@ -101,10 +101,10 @@ class AdvancedPanel(QFrame):
         self.evaluate.setChecked(usual.evaluate)
         self._on_change()
 
-    def show_formats(self, choices: Sequence[FormatChoice]) -> None:
-        """Be about the formats that are to be made."""
-        self.method.show_formats(choices)
-        self.recipe.show_kind(is_folder=any(not choice.extension for choice in choices))
+    def show_methods(self, methods: ChosenMethods) -> None:
+        """Be about the formats that are to be made, and the methods that they get."""
+        self.method.show_methods(methods)
+        self.recipe.show_kind(is_folder=any(not choice.extension for choice in methods.choices))
 
     def recipe_of(self, choice: FormatChoice, importance: str) -> Recipe:
         """What a format is made by, with all that is chosen here."""

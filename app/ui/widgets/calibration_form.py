@@ -52,6 +52,11 @@ class CalibrationForm(QWidget):
         """Of the user's text; "" for the one that is shipped."""
         return self._path if self.text.currentIndex() == _OWN else ""
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing differs from the defaults."""
+        return not self._differing()
+
     def show_text(self, path: str) -> None:
         """Take a text of the user's."""
         self._path = path
@@ -79,9 +84,12 @@ class CalibrationForm(QWidget):
         count.valueChanged.connect(self._on_change)
         return count
 
-    @Slot()
-    def _on_change(self) -> None:
+    def _differing(self) -> set[str]:
         counts = {"samples": self.samples, "length": self.length, "seed": self.seed}
         differing = {key for key, count in counts.items() if count.value()}
-        self._grid.mark(differing | ({"text"} if self.path else set()))
+        return differing | ({"text"} if self.path else set())
+
+    @Slot()
+    def _on_change(self) -> None:
+        self._grid.mark(self._differing())
         self.changed.emit()

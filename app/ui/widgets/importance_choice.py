@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal, Slot
+from PySide6.QtCore import QCoreApplication, Qt, Slot
 from PySide6.QtGui import QStandardItemModel
-from PySide6.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.core.model import FormatChoice
 from app.core.needs import JobNeeds, TimeSpan
 from app.core.recipe import AUTOMATIC
 from app.ui import phrases
-from app.ui.widgets.text import ElidedLabel, label
-
-_FEW_BITS = 4.5
-"""Below this a matrix makes a difference that people notice."""
+from app.ui.recommend import has_few_bits
+from app.ui.widgets.explained_list import ExplainedList
+from app.ui.widgets.text import ElidedLabel
 
 
 class Origin(IntEnum):
@@ -29,19 +28,17 @@ class Origin(IntEnum):
     FILE = 3
 
 
-class ImportanceChoice(QWidget):
-    """A list with a sentence under it; one choice for all formats that have use for it."""
-
-    changed = Signal()
+class ImportanceChoice(ExplainedList):
+    """One choice for all formats that have use for it; out of sight where none has."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        caption = QCoreApplication.translate("ImportanceChoice", "Importance matrix")
+        super().__init__(caption, parent)
         self._choices: Sequence[FormatChoice] = ()
         self._seconds: TimeSpan | None = None
         self._own = Origin.NONE  # what the user has chosen for this model
         self._paths: dict[Origin, str] = {}
-        self.origin = QComboBox()
-        self.origin.addItems(
+        self.list.addItems(
             [
                 self.tr("None"),
                 self.tr("Computed from Nibble's text"),
@@ -49,28 +46,13 @@ class ImportanceChoice(QWidget):
                 self.tr("From a file..."),
             ]
         )
-        self.origin.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.origin.setAccessibleName(self.tr("Importance matrix"))
-        self.origin.activated.connect(self._on_activated)
+        self.list.activated.connect(self._on_activated)
         self._path = ElidedLabel(role="secondary", mode=Qt.TextElideMode.ElideMiddle)
-        self.sentence = label("", "secondary", wrap=True)
-        caption = label(self.tr("Importance matrix"))
-        caption.setBuddy(self.origin)
-        row = QHBoxLayout()
-        row.setSpacing(10)
-        row.addWidget(caption)
-        row.addWidget(self.origin)
-        row.addWidget(self._path, 1)
-        row.addStretch()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(2, 8, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(row)
-        column.addWidget(self.sentence)
+        self.row.insertWidget(self.row.count() - 1, self._path, 1)
 
     def show_formats(self, choices: Sequence[FormatChoice]) -> None:
-        """Be about the formats that are to be made."""
-        self._choices = choices
+        """Be about the formats that are to be made, as far as a matrix counts for them."""
+        self._choices = [one for one in choices if one.importance_helps or one.needs_importance]
         self._refresh()
 
     def show_needs(self, needs: JobNeeds | None) -> None:
@@ -103,7 +85,7 @@ class ImportanceChoice(QWidget):
 
     def importance_for(self, choice: FormatChoice) -> str:
         """What the recipe of a format says; see `Recipe.importance`."""
-        if not (choice.importance_helps or choice.needs_importance):
+        if choice not in self._choices:
             return ""
         match self.used:
             case Origin.NONE:
@@ -115,13 +97,11 @@ class ImportanceChoice(QWidget):
     @property
     def calibration(self) -> str:
         """Path of the text that it is computed from; "" for the one that is shipped."""
-        return self._paths[Origin.OWN_TEXT] if self.used is Origin.OWN_TEXT else ""
+        is_read = bool(self._choices) and self.used is Origin.OWN_TEXT
+        return self._paths[Origin.OWN_TEXT] if is_read else ""
 
     def _in_need(self) -> list[FormatChoice]:
         return [choice for choice in self._choices if choice.needs_importance]
-
-    def _helped(self) -> list[FormatChoice]:
-        return [choice for choice in self._choices if choice.importance_helps]
 
     @Slot(int)
     def _on_activated(self, place: int) -> None:
@@ -141,16 +121,15 @@ class ImportanceChoice(QWidget):
 
     def _refresh(self) -> None:
         in_need = self._in_need()
-        self.setVisible(bool(in_need or self._helped()))
-        rows = self.origin.model()
+        self.setVisible(bool(self._choices))
+        rows = self.list.model()
         assert isinstance(rows, QStandardItemModel)
         rows.item(Origin.NONE).setEnabled(not in_need)
-        self.origin.setCurrentIndex(self.used)
+        self.list.setCurrentIndex(self.used)
         path = self._paths.get(self.used, "")
         self._path.setText(Path(path).name if path else "")
         self._path.setVisible(bool(path))
-        self.sentence.setText(self._text())
-        self.origin.setAccessibleDescription(self.sentence.text())
+        self.explain(self._text())
 
     def _text(self) -> str:
         parts = [
@@ -162,8 +141,7 @@ class ImportanceChoice(QWidget):
         if in_need:
             parts.append(self.tr("{} cannot do without.").format(_names(in_need)))
         elif self.used is Origin.NONE:
-            few = [choice for choice in self._helped() if choice.bits_per_weight < _FEW_BITS]
-            if few:
+            if few := [choice for choice in self._choices if has_few_bits(choice)]:
                 parts.append(self.tr("{} would be clearly better with one.").format(_names(few)))
             else:
                 parts.append(self.tr("With this many bits it changes little."))
