@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication
@@ -11,6 +11,7 @@ from app.core import words
 from app.core.events import Progress
 from app.core.hub import is_hub_id
 from app.core.job import Job, State
+from app.core.model import FormatChoice
 from app.core.needs import TimeSpan
 from app.core.places import sample_model
 from app.core.report import Report
@@ -87,6 +88,11 @@ def promise(before: int, after: int, formats: int, *, download: bool) -> str:
     if download:
         return _tr("Downloads {}, then {}").format(words.size(before), text)
     return text
+
+
+def formats(choices: Iterable[FormatChoice]) -> str:
+    """Their names, in a sentence."""
+    return ", ".join(choice.preset for choice in choices)
 
 
 def time_span(span: TimeSpan) -> str:

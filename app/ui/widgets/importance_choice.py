@@ -139,10 +139,12 @@ class ImportanceChoice(ExplainedList):
         ]
         in_need = self._in_need()
         if in_need:
-            parts.append(self.tr("{} cannot do without.").format(_names(in_need)))
+            parts.append(self.tr("{} cannot do without.").format(phrases.formats(in_need)))
         elif self.used is Origin.NONE:
             if few := [choice for choice in self._choices if has_few_bits(choice)]:
-                parts.append(self.tr("{} would be clearly better with one.").format(_names(few)))
+                parts.append(
+                    self.tr("{} would be clearly better with one.").format(phrases.formats(few))
+                )
             else:
                 parts.append(self.tr("With this many bits it changes little."))
         if self.used in {Origin.SHIPPED, Origin.OWN_TEXT}:
@@ -154,7 +156,3 @@ class ImportanceChoice(ExplainedList):
             return self.tr("Computing it takes longer than converting; it is kept for next time.")
         span = phrases.time_span(self._seconds)
         return self.tr("Computing it takes {}; it is kept for next time.").format(span)
-
-
-def _names(choices: Sequence[FormatChoice]) -> str:
-    return ", ".join(choice.preset for choice in choices)

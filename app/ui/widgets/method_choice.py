@@ -9,6 +9,7 @@ from PySide6.QtCore import QCoreApplication, Slot
 from PySide6.QtWidgets import QWidget
 
 from app.core.model import FormatChoice, MethodFacts
+from app.ui import phrases
 from app.ui.methods import ChosenMethods, method_title
 from app.ui.recommend import has_few_bits
 from app.ui.widgets.explained_list import ExplainedList
@@ -62,13 +63,13 @@ class MethodChoice(ExplainedList):
             said.append(self.tr("Its text is chosen under Advanced."))
         if unsuited := self.chosen.unsuited:
             stays = self.tr("It does not suit {}; there the usual method stays.")
-            said.append(stays.format(_presets(unsuited)))
+            said.append(stays.format(phrases.formats(unsuited)))
         if better := [one for one in self.chosen.choices if self._would_gain(one)]:
             gain = self.tr(
                 "{} would lose clearly less with GPTQ, at the same size: it reads a text first, "
                 "which takes longer."
             )
-            said.append(gain.format(_presets(better)))
+            said.append(gain.format(phrases.formats(better)))
         return said
 
     def _own_methods(self) -> list[str]:
@@ -76,7 +77,7 @@ class MethodChoice(ExplainedList):
         made: dict[str, list[FormatChoice]] = {}
         for choice in self.chosen.choices:
             made.setdefault(self.chosen.name_for(choice), []).append(choice)
-        return [f"{_presets(group)}: {method_title(name)}." for name, group in made.items()]
+        return [f"{phrases.formats(group)}: {method_title(name)}." for name, group in made.items()]
 
     def _would_gain(self, choice: FormatChoice) -> bool:
         is_plain = self.chosen.name_for(choice) == _PLAIN
@@ -85,7 +86,3 @@ class MethodChoice(ExplainedList):
     @Slot(int)
     def _on_activated(self, place: int) -> None:
         self.choose(str(self.list.itemData(place)))
-
-
-def _presets(choices: Sequence[FormatChoice]) -> str:
-    return ", ".join(choice.preset for choice in choices)
