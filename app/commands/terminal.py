@@ -112,7 +112,9 @@ class ProgressLine:
             parts.insert(1, words.percent(event.overall))
             gained, spent = event.overall - self._first, time.monotonic() - self._began
             if gained > 0.02:
-                parts.append(f"{words.duration(spent * (1 - event.overall) / gained)} left")
+                parts.append(
+                    f"{words.duration(max(0.0, spent * (1 - event.overall) / gained))} left"
+                )
         if event.speed:
             parts.append(f"{words.size(event.speed)}/s")
         return " · ".join(part for part in parts if part)

@@ -71,6 +71,8 @@ class Plan:
     """What the user should know before starting, a sentence each."""
     ranges: tuple[str, ...] = ()
     """The source's tensors of which it must be known how large their inputs get."""
+    runs_in: str = ""
+    """Programs that load it, where they are not those of its preset."""
 
     @property
     def total_bytes(self) -> int:

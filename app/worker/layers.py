@@ -213,8 +213,8 @@ class LayerFiller:
         """What the user should know in the end."""
         if self._few:
             yield (
-                f"{len(self._few)} matrices met too few tokens of the text to learn from: "
-                f"{self._treatment.main.name} left them to rounding. More text would help."
+                f"{len(self._few)} matrices met too few tokens of the text to learn from, and "
+                "were rounded to the nearest. More text would help."
             )
         if self._smoother and self._smoother.left:
             left = (f"{kind} ({count})" for kind, count in self._smoother.left.items())

@@ -41,7 +41,7 @@ def make_report(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tensors=tuple(tensors),
         notes=result.plan.notes,
-        runs_in=result.form.programs(find_preset(result.plan.preset)[1]),
+        runs_in=result.plan.runs_in or result.form.programs(find_preset(result.plan.preset)[1]),
         recipe=_recipe(work, result),
         versions={
             "nibble": __version__,

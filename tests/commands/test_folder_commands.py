@@ -103,3 +103,11 @@ def test_that_a_number_out_of_range_is_refused_with_the_least_that_is_allowed(
     with pytest.raises(SystemExit, match="2"):
         say("quantize", "sample", "--format", "w4a16-g128", option, "-1")
     assert f"a whole number from {least} up" in capsys.readouterr().err
+
+
+def test_that_matrices_that_meet_too_few_tokens_are_told_of(say, tmp_path):
+    few = ("--method", "gptq", "--samples", "1", "--length", "16", "--no-evaluate")
+    target = tmp_path / "folder"
+    code, _, err = say("quantize", "sample", "--format", "w4a16-g128", *few, "--out", target)
+    assert code == 0, err
+    assert "56 matrices met too few tokens of the text to learn from, and were rounded" in err

@@ -262,8 +262,11 @@ def test_that_programs_that_know_no_quantized_experts_get_plain_ones(
     plan = plan_of(models["mixture"], preset)
     assert {one.encoding for one in plan.tensors if ".experts." in one.name} == {"BF16"}
     assert any("experts" in note for note in plan.notes)
-    notes = plan_of(models["mixture"], "w4a16-g32").notes
-    assert notes == ("With quantized experts it runs in vLLM, SGLang only.",)
+    plan = plan_of(models["mixture"], "w4a16-g32")
+    assert plan.notes == ("With quantized experts it runs in vLLM and SGLang only.",)
+    assert plan.runs_in == "vLLM, SGLang"
+    card = next(file.header for file in plan.files if file.name == "README.md")
+    assert b"| Runs in | vLLM, SGLang |" in card
 
 
 def test_that_joined_experts_are_taken_apart_under_the_names_that_servers_read(

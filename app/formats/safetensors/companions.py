@@ -75,6 +75,7 @@ class Story:
     """What a model card tells."""
 
     preset: Preset
+    runs_in: str
     method: str
     """With its options."""
     library: str
@@ -111,7 +112,7 @@ def card(checkpoint: Checkpoint, story: Story) -> bytes:
         f"| Source | {size(checkpoint.nbytes)} |",
         *([f"| Quantized | {story.quantized} matrices |"] if story.quantized else []),
         f"| In {story.dtype} | {story.kept} tensors |",
-        f"| Runs in | {story.preset.runs_in} |",
+        f"| Runs in | {story.runs_in} |",
         "",
     ]
     return "\n".join(lines).encode()

@@ -111,6 +111,7 @@ class FolderConversion(Conversion):
             files=(*files, *(small_file(name, content) for name, content in small.items())),
             notes=(*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main)),
             ranges=tuple(sources) if scheme.input_scale else (),
+            runs_in=_runs_in(scheme, choices),
         )
 
     @override
@@ -308,8 +309,7 @@ def _notes(scheme: Scheme, choices: Sequence[_Choice], dtype: str, main: str) ->
             f"sizes do not divide evenly: {module(bare[0].target.name)}"
             f"{' and others' if len(bare) > 1 else ''}."
         )
-    kinds = {Role.STACK, Role.EXPERT}
-    experts = [one for one in choices if one.target.role in kinds]
+    experts = _experts(choices)
     plain = [one for one in experts if not one.meant]
     if done and plain:
         nbytes = sum(one.entry.tensor.nbytes for one in plain)
@@ -317,10 +317,20 @@ def _notes(scheme: Scheme, choices: Sequence[_Choice], dtype: str, main: str) ->
             f"The experts ({size(nbytes)}) stay in {dtype}: programs that load this format do "
             "not know quantized ones of this kind of model."
         )
-    if scheme.experts_run_in and any(one.quantized for one in experts):
-        yield f"With quantized experts it runs in {scheme.experts_run_in} only."
+    if programs := _runs_in(scheme, choices):
+        yield f"With quantized experts it runs in {programs.replace(', ', ' and ')} only."
     if done and main == "F32" and dtype != "F32":
         yield f"The source is in F32; what is not quantized becomes {dtype}."
+
+
+def _experts(choices: Sequence[_Choice]) -> list[_Choice]:
+    return [one for one in choices if one.target.role in {Role.STACK, Role.EXPERT}]
+
+
+def _runs_in(scheme: Scheme, choices: Sequence[_Choice]) -> str:
+    """Programs that load the result, where they are not those of the preset; else ""."""
+    is_for_few = any(one.quantized for one in _experts(choices))
+    return scheme.experts_run_in if is_for_few else ""
 
 
 def _story(
@@ -329,6 +339,7 @@ def _story(
     quantized = sum(one.quantized for one in choices)
     return Story(
         preset=scheme.preset,
+        runs_in=_runs_in(scheme, choices) or scheme.preset.runs_in,
         method=", ".join((recipe.method, *map("=".join, recipe.options))),
         library=scheme.library,
         quantized=quantized,
