@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -195,7 +196,7 @@ def _write(work: Work, stages: Stages, outcomes: Sequence[_Outcome]) -> Generato
     with opened([file for outcome in outcomes for file in outcome.files.to_open()]):
         whole = not any(outcome.files.is_resumed for outcome in missing)
         if missing:
-            yield from _fill(work, stages, missing)
+            yield from _notes_once(_fill(work, stages, missing))
             work.check_source_unchanged()
         seconds = time.monotonic() - clock
         yield from stages.place("verify", _check(work, outcomes, seconds))
@@ -217,6 +218,18 @@ def _fill(work: Work, stages: Stages, missing: Sequence[_Outcome]) -> Generator[
     for part, outcome in enumerate(calibrated):
         filling = _fill_by_layers(work, outcome, encoder)
         yield from stages.place("fit", filling, part, len(calibrated))
+
+
+def _notes_once(events: Generator[Event]) -> Generator[Event]:
+    """Without notes that were given before: results of one job are shown the same text."""
+    told: set[Event] = set()
+    with closing(events):
+        for event in events:
+            if event in told:
+                continue
+            if isinstance(event, Note):
+                told.add(event)
+            yield event
 
 
 def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generator[Event]:

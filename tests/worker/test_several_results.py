@@ -342,3 +342,10 @@ def test_that_adapters_are_merged_with_their_scales(make_job, folder, sample, tm
     torch.testing.assert_close(written.rows("blk.3.ffn_up.weight").float(), wanted)
     plain = load_file(sample / "model.safetensors")["model.layers.2.mlp.up_proj.weight"].float()
     assert torch.equal(written.rows("blk.2.ffn_up.weight").float(), plain)
+
+
+def test_that_a_note_that_is_true_of_all_results_is_given_once(make_job, folder):
+    recipes = (Recipe("Q4_0", "gptq"), Recipe("Q5_0", "gptq"))
+    job = replace(make_job(*recipes), samples=1, length=64, evaluate=False)
+    notes = [event.text for event in convert(job, folder) if isinstance(event, Note)]
+    assert sum("gives 64 tokens" in note for note in notes) == 1
