@@ -35,7 +35,7 @@ class Result:
     form: Format
     treatment: Treatment
     conversion: Conversion
-    """Shared by the results of the same format."""
+    """Shared by the results of the same format that neither smooth weights nor store ranges."""
     plan: Plan
     importance: Importance | None = None
     folded: Folded | None = None
@@ -182,9 +182,11 @@ def _planned(outputs: Sequence[Output], source: Checkpoint) -> tuple[Result, ...
         conversions[form.name] = conversion
         treatment = Treatment.of(output.recipe.method, output.recipe.options)
         folded = _foldable(source) if treatment.smoothing else None
-        if folded:
-            conversion = form.prepare(folded)
-        plan = treatment.noted(conversion.plan(output.recipe))
+        plan = conversion.plan(output.recipe)
+        if folded or plan.ranges:  # what it reads or learns is for this result alone
+            conversion = form.prepare(folded or source)
+            plan = conversion.plan(output.recipe)
+        plan = treatment.noted(plan)
         results.append(Result(number, output, form, treatment, conversion, plan, folded=folded))
     return tuple(results)
 

@@ -320,6 +320,21 @@ def test_that_settings_are_those_of_the_librarys_own_scheme(
         assert ours.model_dump(exclude=unlike) == theirs.model_dump(exclude=unlike)
 
 
+def test_that_static_integers_are_described_with_one_scale_for_inputs(
+    models: dict[str, Path],
+) -> None:
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationConfig
+
+    plan = plan_of(models["llama"], "w8a8-int8-static")
+    read = QuantizationConfig.model_validate(config_of(plan)["quantization_config"])
+    found = read.config_groups["group_0"]
+    integers = {"num_bits": 8, "type": "int", "symmetric": True, "observer": "minmax"}
+    assert found.weights == QuantizationArgs(**integers, strategy="channel")
+    assert found.input_activations == QuantizationArgs(**integers, strategy="tensor")
+    assert found.input_activations.dynamic is False
+    assert read.format == "int-quantized"
+
+
 #: MLX has a field of its own, and transformers reads no settings of a library that is not there.
 OTHERS = ("mlx-", "hqq-")
 

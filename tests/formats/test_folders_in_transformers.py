@@ -145,11 +145,12 @@ def test_that_transformers_reads_the_experts_of_gpt_oss(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def windows(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
-    """The text that two formats with rounded inputs were made with, beside the source."""
+    """The text that formats with rounded inputs were made with in one job, beside the source."""
     place = tmp_path_factory.mktemp("text")
     text = place / "text.txt"
     text.write_text("It is a truth universally acknowledged, that a single man wants a wife. " * 99)
-    outputs = tuple(Output(str(folders / one), Recipe(one)) for one in ("fp8-static", "nvfp4-w4a4"))
+    presets = ("fp8-static", "w8a8-int8-static", "nvfp4-w4a4")
+    outputs = tuple(Output(str(folders / one), Recipe(one)) for one in presets)
     job = Job(
         "j", str(folders / "source"), outputs, evaluate=False,
         calibration=str(text), samples=3, length=64,
@@ -163,16 +164,39 @@ def test_that_scales_of_inputs_are_those_of_the_text(folders: Path, windows: Ten
     assert windows.shape == (3, 64)
     largest = ranges(folders / "source", windows)
     static = load_file(folders / "fp8-static" / "model.safetensors")
+    whole = load_file(folders / "w8a8-int8-static" / "model.safetensors")
     groups = load_file(folders / "nvfp4-w4a4" / "model.safetensors")
     names = [name.removesuffix(".input_scale") for name in static if name.endswith(".input_scale")]
     assert len(names) == 2 * 7
     for name in names:
         assert float(static[f"{name}.input_scale"]) == pytest.approx(largest[name] / 448, rel=4e-3)
+        assert whole[f"{name}.input_scale"].shape == (1,)
+        assert whole[f"{name}.input_scale"].dtype == torch.bfloat16
+        assert float(whole[f"{name}.input_scale"]) == pytest.approx(largest[name] / 127, rel=4e-3)
         expected = 448 * 6 / largest[name]
         assert float(groups[f"{name}.input_global_scale"]) == pytest.approx(expected, rel=1e-4)
     # The loader rounds inputs with these scales: wrong ones would leave nothing of the model.
     found = logits(loaded(folders / "fp8-static", torch.float32))
     assert off(found, expected_of(folders, "fp8-static")) < 0.2
+
+
+def test_that_transformers_rounds_inputs_to_integers_with_our_scales(
+    folders: Path, windows: Tensor
+) -> None:
+    folder = folders / "w8a8-int8-static"
+    stored = load_file(folder / "model.safetensors")
+    wanted, exact = (plain_model(folders, "w8a8-int8-static") for _ in range(2))
+    for name, layer in wanted.named_modules():
+        if f"{name}.input_scale" in stored:
+            scale = stored[f"{name}.input_scale"].float()
+
+            def see(_: Any, inputs: tuple[Tensor], scale: Tensor = scale) -> Tensor:
+                return (inputs[0] / scale).round().clamp(-128, 127) * scale
+
+            layer.register_forward_pre_hook(see)
+    found = logits(loaded(folder, torch.float32))
+    assert off(found, logits(wanted)) < EXACT
+    assert off(found, logits(exact)) > DEQUANTIZED
 
 
 def in_four_bits(inputs: Tensor, scale: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from app.encodings.microscaled import NvFp4
 from app.formats.base import Conversion, Ranges
 from app.formats.safetensors.companions import CARD, Story, card, copied_files
 from app.formats.safetensors.floats import kept_dtype, main_dtype, with_dtype
-from app.formats.safetensors.inputs import OF_GROUPS, Inputs, scale_name
+from app.formats.safetensors.inputs import Inputs, InputScale
 from app.formats.safetensors.joined import Among, Largest
 from app.formats.safetensors.layout import Entry, json_bytes, lay_out, small_file
 from app.formats.safetensors.scheme import Modules, Scheme, module
@@ -86,7 +86,7 @@ class FolderConversion(Conversion):
                 self._groups.setdefault(target.group, []).append(target)
         self._largest = Largest(self._members)
         self._inputs = Inputs()
-        self._scaled: dict[str, Target] = {}
+        self._scaled: dict[str, tuple[InputScale, Target]] = {}
 
     @override
     def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
@@ -119,9 +119,7 @@ class FolderConversion(Conversion):
         import torch
 
         if not tensor.sources:
-            target = self._scaled.get(tensor.name)
-            scale = self._inputs.scale(tensor.name, target) if target else 0.0
-            return torch.tensor([[scale]])
+            return torch.tensor([[self._computed(tensor.name)]])
         return self._rows(self._by_name[tensor.name], start, stop).to(torch.float32)
 
     @override
@@ -173,6 +171,13 @@ class FolderConversion(Conversion):
             return self._checkpoint.rows(name, start, stop)
         sources = [StoredTensor(self._checkpoint, name)]
         return target.stack.change.rows(sources, target.first + start, target.first + stop)
+
+    def _computed(self, name: str) -> float:
+        """What is stored under a name that is made of no weight."""
+        if name not in self._scaled:
+            return 0.0
+        scale, target = self._scaled[name]
+        return scale.of(self._inputs.largest(target))
 
     def _members(self, group: str) -> Iterator[Tensor]:
         for target in self._groups[group]:
@@ -238,9 +243,9 @@ class FolderConversion(Conversion):
         for name in scheme.beside(target):
             yield _computed(name, (), "U8")
         if scheme.input_scale:
-            name = scale_name(target.name, scheme.input_scale)
-            self._scaled[name] = target
-            yield _computed(name, (1,), "F32" if scheme.input_scale == OF_GROUPS else dtype)
+            name = scheme.input_scale.name(target.name)
+            self._scaled[name] = scheme.input_scale, target
+            yield _computed(name, (1,), scheme.input_scale.dtype or dtype)
 
     def _kept(self, target: Target, dtype: str) -> Entry:
         info = self._checkpoint.tensors[target.sources[0]]

@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from app.encodings.folder import DTYPE_NAMES
 from app.formats.base import Preset
 from app.formats.safetensors.targets import Role, Target
+
+if TYPE_CHECKING:
+    from app.formats.safetensors.inputs import InputScale
 
 VLLM = "vLLM, SGLang"
 TRANSFORMERS = "transformers"
@@ -89,9 +92,9 @@ class Scheme(ABC):
         return ""
 
     @property
-    def input_scale(self) -> str:
-        """Name of the scale of inputs that a quantized weight has beside it; "": it has none."""
-        return ""
+    def input_scale(self) -> InputScale | None:
+        """The scale of inputs that a quantized weight has beside it."""
+        return None
 
     def files(self, config: Mapping[str, Any]) -> dict[str, bytes]:  # noqa: ARG002 - most have none
         """More small files by name; `config` is what was added to config.json."""

@@ -16,7 +16,7 @@ from typing_extensions import override
 from app.encodings import FOLDER_ENCODINGS
 from app.encodings.folder import DTYPE_NAMES
 from app.formats.base import Preset
-from app.formats.safetensors.inputs import OF_GROUPS, ONE_SCALE
+from app.formats.safetensors.inputs import OF_FLOATS, OF_GROUPS, OF_INTEGERS, InputScale
 from app.formats.safetensors.scheme import EVERYWHERE, VLLM, Modules, Scheme, scaled
 from app.formats.size_classes import size_class
 
@@ -78,8 +78,8 @@ class CompressedTensors(Scheme):
     """The same for what they are multiplied with; None: that stays as it is."""
     runs_in: str = EVERYWHERE
     featured: bool = False
-    beside_weights: str = ""
-    """Name of the inputs' scale, where it does not depend on the token."""
+    beside_weights: InputScale | None = None
+    """The inputs' scale, where it does not depend on the token."""
 
     # transformers 5.23 joins experts while it loads them, and takes some scales for others then.
     experts_run_in: ClassVar[str] = VLLM
@@ -119,6 +119,12 @@ class CompressedTensors(Scheme):
             "8-bit integers for weights and for what they are multiplied with: fast on graphics "
             "cards since 2018 and on processors.", "very small loss", {}, _TOKENS,
         )  # fmt: skip
+        yield cls(
+            "w8a8-int8-static", "int-quantized", "int-8bit-row-sym", 8, "int",
+            "The same with one scale for all inputs of a weight, found with a text: nothing is "
+            "left to measure as it runs.", "visible loss", {}, {"strategy": "tensor"},
+            beside_weights=OF_INTEGERS,
+        )  # fmt: skip
 
     @classmethod
     def _floats(cls) -> Iterator[Self]:
@@ -132,7 +138,7 @@ class CompressedTensors(Scheme):
             "fp8-static", "float-quantized", "fp8-tensor", 8, "float",
             "8-bit floats with one scale for each weight and one for its inputs, found with a "
             "text.", "very small loss", {"strategy": "tensor"}, {"strategy": "tensor"},
-            beside_weights=ONE_SCALE,
+            beside_weights=OF_FLOATS,
         )  # fmt: skip
         yield cls(
             "fp8-block-ct", "float-quantized", "fp8-block", 8, "float",
@@ -173,7 +179,7 @@ class CompressedTensors(Scheme):
 
     @property
     @override
-    def input_scale(self) -> str:
+    def input_scale(self) -> InputScale | None:
         return self.beside_weights
 
     @override
