@@ -143,7 +143,9 @@ class Pass:
         observer = _Observer(self._collector)
         move = self._stream.look if stay else self._stream.advance
         yield from move(index, observer)
-        if not stay:
+        if stay:
+            self._check_seen(index, observer)
+        else:
             self._check_finite(index)
         return self._stored(observer.kept(), self._skeleton.layer_prefix(index))
 
@@ -195,11 +197,23 @@ class Pass:
 
     def _check_finite(self, layer: int) -> None:
         if not all(bool(states.isfinite().all()) for states in self.hidden):
-            raise BadModelFile(
-                "The model computes values that are not numbers.",
-                "Its files are probably damaged. Download the model again.",
-                f"after layer {layer}",
-            )
+            raise _no_numbers(f"after layer {layer}")
+
+    def _check_seen(self, layer: int, observer: _Observer) -> None:
+        """What follows the layer is not known: look at what was inside of it."""
+        import torch
+
+        sums = (value.sum(dtype=torch.float64) for value in observer.values())
+        if not all(bool(one.isfinite()) for one in sums):
+            raise _no_numbers(f"in layer {layer}")
+
+
+def _no_numbers(where: str) -> BadModelFile:
+    return BadModelFile(
+        "The model computes values that are not numbers.",
+        "Its files are probably damaged. Download the model again.",
+        where,
+    )
 
 
 def in_words(step: Step) -> Progress:
@@ -249,6 +263,10 @@ class _Observer:
                 total = self._collector.absorb(known.value.to(value.device), value)
                 self._totals[matrices] = Statistic(known.tokens + seen.tokens, total)
         self._seen.clear()
+
+    def values(self) -> Iterator[Tensor]:
+        """What was measured, as the collector made it."""
+        return (total.value for total in self._totals.values())
 
     def kept(self) -> Collected:
         """Everything; matrices that were given the same inputs throughout share their object."""

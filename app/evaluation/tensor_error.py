@@ -17,6 +17,7 @@ from app.core.events import Progress
 from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.core.report import TensorResult
 from app.formats.base import Conversion
+from app.formats.safetensors.companions import CARD
 from app.formats.slices import Slice, cut, work_on
 from app.models.base import Checkpoint
 
@@ -104,7 +105,8 @@ def check_layout(plan: Plan, result: Checkpoint) -> None:
     if plan.is_folder or result.path.is_file():
         places = [result.path / file.name for file in plan.files] if plan.is_folder else None
         for planned_file, path in zip(plan.files, places or result.files, strict=True):
-            _check_file(planned_file, path)
+            if planned_file.name != CARD:  # it says later what came of the plan
+                _check_file(planned_file, path)
     if plan.is_folder:
         return  # headers tell the parts of all weights
     written = {name: (info.shape, info.dtype, info.nbytes) for name, info in result.tensors.items()}
@@ -151,6 +153,12 @@ class _Tally:
             BadModelFile: One is not a number.
         """
         tensor = self._tensor
+        if not math.isfinite(self._squared_norm):
+            raise BadModelFile(
+                f"The model's tensor {tensor.name} contains values that are not numbers (NaN or "
+                "infinity).",
+                "Its files may be damaged: download them again.",
+            )
         if not math.isfinite(self._squared_error):
             raise BadModelFile(
                 f"The written tensor {tensor.name} contains values that are not numbers.", _AGAIN

@@ -123,6 +123,15 @@ def test_that_values_that_are_no_numbers_are_named(memory, value):
         memory.measure()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_that_a_source_without_numbers_is_not_blamed_on_the_disk(memory, value):
+    for tensors in (memory.wanted, memory.written):
+        tensors["experts"][3, 9, 31] = value
+    with pytest.raises(BadModelFile, match="model's tensor experts contains") as found:
+        memory.measure()
+    assert "disk" not in found.value.hint
+
+
 def test_that_progress_counts_every_weight(memory, monkeypatch):
     monkeypatch.setattr(slices, "SLICE_WEIGHTS", 500)
     events, _ = memory.measure()

@@ -1,6 +1,7 @@
 """Jobs whose methods see the model at work, layer by layer."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoint_models import random_family
+from safetensors.torch import load_file, save_file
 from tiny_models import copy_tokenizer, random_model
 from transformers import AutoModelForCausalLM
 
 from app.calibration.checkpoint import LayerCheckpoint
-from app.core.errors import NotEnoughSpace, Unsupported
+from app.core.errors import BadModelFile, NotEnoughSpace, Unsupported
 from app.core.events import Note, Progress, TensorDone
 from app.core.job import Job, Output
 from app.core.machine import Space
@@ -397,3 +399,16 @@ def test_that_experts_that_met_few_tokens_are_rounded_and_counted(folder, tmp_pa
     experts = [rows for moment, rows in told if rows == 32 and len(moment) == 64]
     assert len(experts) % 2 == 0
     assert all(bool(moment.isfinite().all()) for moment, _ in told)
+
+
+@pytest.mark.parametrize("preset", ["Q4_0", "w4a16-g32"])
+def test_that_a_damaged_source_is_named_before_anything_is_fitted_to_it(
+    model, folder, tmp_path, preset
+):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    weights = load_file(damaged / "model.safetensors")
+    weights["model.layers.1.mlp.up_proj.weight"][5, 7] = torch.nan
+    save_file(weights, damaged / "model.safetensors")
+    with pytest.raises(BadModelFile, match="model computes values"):
+        list(convert(job_of(damaged, tmp_path, Recipe(preset, "gptq")), folder))
