@@ -143,9 +143,8 @@ class Pass:
         observer = _Observer(self._collector)
         move = self._stream.look if stay else self._stream.advance
         yield from move(index, observer)
-        if stay:
-            self._check_seen(index, observer)
-        else:
+        self._check_seen(index, observer)
+        if not stay:
             self._check_finite(index)
         return self._stored(observer.kept(), self._skeleton.layer_prefix(index))
 
@@ -200,7 +199,7 @@ class Pass:
             raise _no_numbers(f"after layer {layer}")
 
     def _check_seen(self, layer: int, observer: _Observer) -> None:
-        """What follows the layer is not known: look at what was inside of it."""
+        """Inputs can be too large for statistics where hidden states are not."""
         import torch
 
         sums = (value.sum(dtype=torch.float64) for value in observer.values())

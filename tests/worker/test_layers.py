@@ -401,14 +401,17 @@ def test_that_experts_that_met_few_tokens_are_rounded_and_counted(folder, tmp_pa
     assert all(bool(moment.isfinite().all()) for moment, _ in told)
 
 
-@pytest.mark.parametrize("preset", ["Q4_0", "w4a16-g32"])
+@pytest.mark.parametrize("value", [torch.nan, 1e38])
+@pytest.mark.parametrize(
+    ("preset", "method"), [("Q4_0", "gptq"), ("w4a16-g32", "gptq"), ("w4a16-g32", "awq")]
+)
 def test_that_a_damaged_source_is_named_before_anything_is_fitted_to_it(
-    model, folder, tmp_path, preset
+    model, folder, tmp_path, preset, method, value
 ):
     damaged = tmp_path / "damaged"
     shutil.copytree(model, damaged)
     weights = load_file(damaged / "model.safetensors")
-    weights["model.layers.1.mlp.up_proj.weight"][5, 7] = torch.nan
+    weights["model.layers.1.mlp.up_proj.weight"][5, 7] = value
     save_file(weights, damaged / "model.safetensors")
     with pytest.raises(BadModelFile, match="model computes values"):
-        list(convert(job_of(damaged, tmp_path, Recipe(preset, "gptq")), folder))
+        list(convert(job_of(damaged, tmp_path, Recipe(preset, method)), folder))
