@@ -21,6 +21,8 @@ _HASHED = 128
 """Columns that tell rows apart."""
 _FACTOR = 2**62
 """Bound of the factors of a hash."""
+_LEAST_DRAWN = 2.0**-32
+"""Numbers are at least this: they are divided by."""
 
 
 class SecondMoment(Collector):
@@ -70,12 +72,18 @@ class SumOfMagnitudes(Collector):
 
 @dataclass(frozen=True, slots=True)
 class Reservoir(Collector):
-    """At most `size` of the rows, (rows, in), drawn evenly.
+    """Some of the rows, (rows, in), by which sums over all of them are estimated.
 
-    Each row draws a ticket, and the lowest tickets stay. A ticket is made of the row's own bits,
-    not of the order in which rows come: however the text is cut, and wherever a run was cut
-    off, the same rows are kept. Equal rows, such as the opening tokens of all windows, share
-    one ticket and count once.
+    What a layer loses is a sum over tokens that grows with the squares of their inputs, and in some
+    models a few tokens have inputs a thousand times larger than all others: whether a fair draw has
+    met one of them decides everything. So a row's chance is its squared length. The rows of the
+    highest priorities stay: squared lengths, each divided by a random number between 0 and 1.
+
+    That number is made of the row's own bits, not of the order in which rows come: however the
+    text is cut, and wherever a run was cut off, the same rows are kept.
+
+    Duffield, Lund and Thorup, "Priority sampling for estimation of arbitrary subset sums", Journal
+    of the ACM 54 (2007), section 2.
     """
 
     size: int = 1024
@@ -83,9 +91,8 @@ class Reservoir(Collector):
 
     @override
     def measure(self, rows: Tensor) -> Tensor:
-        order, tickets = self._tickets(rows).sort(stable=True)[::-1]
-        first = tickets.diff(prepend=tickets[:1] - 1) != 0
-        return rows[order[first][: self.size]]
+        kept = self._priorities(rows).topk(min(len(rows), self.size + 1)).indices
+        return rows[kept]  # the last one tells how many others each of them stands for
 
     @override
     def merge(self, one: Tensor, other: Tensor) -> Tensor:
@@ -93,19 +100,31 @@ class Reservoir(Collector):
 
         return self.measure(torch.cat([one, other]))
 
-    def _tickets(self, rows: Tensor) -> Tensor:
-        """A number for each row, int64: a random linear hash of its bits.
+    def weighed(self, kept: Tensor) -> Tensor:
+        """At most `size` rows, scaled so that their squares sum up as those of all rows do."""
+        if len(kept) <= self.size:
+            return kept
+        limit = self._priorities(kept[-1:])
+        kept = kept[:-1]
+        stands_for = (limit / _squares(kept)).clamp(min=1)
+        return kept * stands_for.sqrt().to(kept.dtype)[:, None]
 
-        Of some of its columns, if they are many: rows that are equal there are alike enough.
-        """
+    def _priorities(self, rows: Tensor) -> Tensor:
+        """(rows,), float32."""
         import torch
 
-        rows = rows[:, :: max(1, rows.shape[-1] // _HASHED)]
+        some = rows[:, :: max(1, rows.shape[-1] // _HASHED)]
         generator = torch.Generator().manual_seed(self.seed)
-        factors = torch.randint(-_FACTOR, _FACTOR, rows.shape[-1:], generator=generator)
-        bits = rows.float().contiguous().view(torch.int32).to(torch.int64)
-        # Sums wrap around 2^64. Their upper halves depend on all bits, their lowest bits do not.
-        return (bits * factors.to(rows.device)).sum(-1) >> 32
+        factors = torch.randint(-_FACTOR, _FACTOR, some.shape[-1:], generator=generator)
+        bits = some.float().contiguous().view(torch.int32).to(torch.int64)
+        # A random linear hash. Sums wrap around 2^64; their upper halves depend on all bits.
+        drawn = (bits * factors.to(rows.device)).sum(-1) >> 32
+        return _squares(rows) / ((drawn + 2**31).float() / 2**32 + _LEAST_DRAWN)
+
+
+def _squares(rows: Tensor) -> Tensor:
+    """Squared lengths, (rows,), float32."""
+    return rows.float().square().sum(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,8 @@ class Gather(Collector):
             name: value.to(torch.float32, copy=name != "second_moment")
             for name, value in self._split(found.value).items()
         }
+        if "samples" in values:
+            values["samples"] = Reservoir(self.samples).weighed(values["samples"])
         for name in values.keys() & {"importance", "mean_abs"}:
             values[name] /= found.tokens
         if "second_moment" in values:

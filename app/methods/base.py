@@ -31,7 +31,8 @@ class Statistics:
     mean_abs: Tensor | None = None
     """Mean |x| of each column, (in,)."""
     samples: Tensor | None = None
-    """Some of the inputs, (tokens, in)."""
+    """Some of the inputs, (tokens, in), scaled so that sums of their squares are about those of all
+    of them."""
 
     def on(self, device: object) -> Statistics:
         """The same on a device."""
