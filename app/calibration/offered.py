@@ -36,11 +36,7 @@ def methods_for(plan: Plan, *, rounds_inputs: bool) -> tuple[str, ...]:
     if not codes:
         return (Nearest.name,)
     plain = [name for name in METHODS if name != Nearest.name and _fits(METHODS[name](), codes)]
-    smooth = [
-        name
-        for name in (() if plan.ranges else SMOOTHINGS)
-        if rounds_inputs or (plain and name not in _FOR_INPUTS)
-    ]
+    smooth = [name for name in SMOOTHINGS if rounds_inputs or (plain and name not in _FOR_INPUTS)]
     both = [f"{one}+{two}" for one in smooth for two in _AFTER_SMOOTHING if two in plain]
     return (Nearest.name, *plain, *smooth, *both)
 

@@ -80,14 +80,8 @@ class Treatment:
         """The plan, with a sentence for each encoding whose codes another method has to choose.
 
         Raises:
-            Unsupported: That is so for all of them, there is none, or a smoothing would change
-                inputs whose ranges are stored.
+            Unsupported: That is so for all of them, or there is none.
         """
-        if self.smoothing is not None and plan.ranges:
-            raise Unsupported(
-                f"{plan.preset} stores ranges of inputs, which a smoothing would change.",
-                "Choose a method without a smoothing, or a format with dynamic inputs.",
-            )
         return replace(plan, notes=(*plan.notes, *self._notes(plan.tensors)))
 
     def _notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.commands.terminal import byte_count, positive, whole
-from app.core.recipe import AUTOMATIC, Recipe
+from app.core.recipe import ALL_VALUES, AUTOMATIC, Recipe
 
 if TYPE_CHECKING:
     from app.formats.base import Preset
@@ -91,6 +91,14 @@ def _add_method_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--seed", type=whole, default=0, help="take other pieces of a longer text (default: 0)"
     )
+    group.add_argument(
+        "--percentile",
+        type=float,
+        default=ALL_VALUES,
+        metavar="SHARE",
+        help="of the inputs' values that a stored range holds, such as 99.99, for formats with "
+        "static scales (default: all)",
+    )
 
 
 def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
@@ -106,6 +114,7 @@ def recipe_of(args: argparse.Namespace, preset: Preset) -> Recipe:
         output=args.output_type,
         embedding=args.embedding_type,
         leave_output=args.leave_output,
+        percentile=args.percentile,
         requantize=args.allow_requantize,
         split_bytes=args.split,
         metadata=tuple(args.metadata),

@@ -8,6 +8,8 @@ from typing import Any
 
 AUTOMATIC = "auto"
 """Value of `Recipe.importance`: compute the matrix before quantizing."""
+ALL_VALUES = 100.0
+"""Value of `Recipe.percentile`: nothing is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,9 @@ class Recipe:
     importance: str = ""
     """Where the importance of the weights' columns comes from: the path of a file, `AUTOMATIC`,
     or "" for none."""
+    percentile: float = ALL_VALUES
+    """How many per cent of the inputs' values a range holds, where the result stores ranges; those
+    beyond are cut off, and all others are rounded more finely."""
     requantize: bool = False
     """Whether a source may be quantized already."""
     split_bytes: int = 0

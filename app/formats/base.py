@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from app.core.errors import Unsupported
 from app.core.plan import ImportanceFacts, Plan, PlannedTensor
-from app.core.recipe import AUTOMATIC, Recipe
+from app.core.recipe import ALL_VALUES, AUTOMATIC, Recipe
 from app.core.runtime import Runtime, runtimes_in
 from app.encodings import find_encoding
 from app.encodings.base import Encoding
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Ranges = Mapping[str, Mapping[int, float]]
 """The largest |x| of a matrix's inputs, by its tensor's name in the source and its place in it."""
+_LEAST_PERCENTILE = 90.0
+"""Less would cut off values that everything depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,26 @@ def plan_preset(conversion: Conversion, preset: Preset) -> tuple[Recipe, Plan]:
     except Unsupported:
         recipe = replace(recipe, requantize=True)
         return recipe, conversion.plan(recipe)
+
+
+def check_percentile(recipe: Recipe, *, has_ranges: bool) -> None:
+    """Refuse a percentile that means nothing.
+
+    Raises:
+        Unsupported: It is no share, or the result stores no ranges.
+    """
+    if recipe.percentile == ALL_VALUES:
+        return
+    if not has_ranges:
+        raise Unsupported(
+            f"{recipe.preset} stores no ranges of inputs, of which a percentile could be chosen.",
+            "Leave that option out, or choose a format that does, such as w8a8-int8-static.",
+        )
+    if not _LEAST_PERCENTILE <= recipe.percentile < ALL_VALUES:
+        raise Unsupported(
+            f"A range cannot hold {recipe.percentile:g} % of the inputs.",
+            f"Choose from {_LEAST_PERCENTILE:g} to {ALL_VALUES:g}; 99.99 is usual.",
+        )
 
 
 class Format(ABC):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from app.core.job import Job
-from app.core.recipe import Recipe
+from app.core.recipe import ALL_VALUES, Recipe
 
 
 def recipe_words(recipe: Recipe, own_method: str = "") -> list[str]:
@@ -21,6 +21,7 @@ def recipe_words(recipe: Recipe, own_method: str = "") -> list[str]:
     words += ["--embedding-type", recipe.embedding] if recipe.embedding else []
     words += ["--leave-output"] if recipe.leave_output else []
     words += ["--imatrix", recipe.importance] if recipe.importance else []
+    words += ["--percentile", str(recipe.percentile)] if recipe.percentile != ALL_VALUES else []
     words += ["--split", str(recipe.split_bytes)] if recipe.split_bytes else []
     words += ["--allow-requantize"] if recipe.requantize else []
     for key, value in recipe.metadata:

@@ -38,7 +38,7 @@ from app.worker.importance import importances, must_calibrate
 from app.worker.layers import Kept, LayerFiller
 from app.worker.measure import measure
 from app.worker.pipeline import Filling, Pipeline
-from app.worker.ranges import find_ranges
+from app.worker.ranges import find_ranges, learn_ranges, recall_ranges
 from app.worker.reporting import make_report, with_measured
 from app.worker.shown import show
 from app.worker.stages import Stages
@@ -79,7 +79,7 @@ def convert(job: Job, folder: Path) -> Generator[Event]:
     plans = [result.plan for result in work.results]
     stages = stages or Stages.of(job, plans, calibrate=must_calibrate(job, work.source))
     yield from _prepare(work, folder)
-    parts = 1 + any(plan.ranges for plan in plans)
+    parts = 1 + any(one.plan.ranges and not one.smooths_ranges for one in work.results)
     watch = Stopwatch()
     weighing = retold(importances(job, work.source), watch.see)
     found = yield from stages.place("calibrate", weighing, 0, parts)
@@ -106,6 +106,8 @@ class _Outcome:
     """Of its report."""
     folds: Path
     """Of the factors that its weights were smoothed with."""
+    ranges: Path
+    """Of what the smoothed model's inputs were seen to be."""
     fingerprint: str
 
     @classmethod
@@ -116,8 +118,11 @@ class _Outcome:
         folds = folder / f"folds-{result.number}.safetensors"
         if result.folded:
             result.folded.load(folds, fingerprint)
+        ranges = folder / f"ranges-{result.number}.json"
+        if result.smooths_ranges:
+            recall_ranges(result, ranges, fingerprint)
         report = folder / f"report-{result.number}.json"
-        return cls(result, files, report, folds, fingerprint)
+        return cls(result, files, report, folds, ranges, fingerprint)
 
     def report(self) -> Report | None:
         """What an earlier run has reported."""
@@ -215,9 +220,21 @@ def _fill(work: Work, stages: Stages, missing: Sequence[_Outcome]) -> Generator[
         pipeline = Pipeline(plain, encoder, work.threads)
         yield from stages.place("quantize", pipeline.run())
     calibrated = [outcome for outcome in missing if outcome.result.is_calibrated]
-    for part, outcome in enumerate(calibrated):
-        filling = _fill_by_layers(work, outcome, encoder)
-        yield from stages.place("fit", filling, part, len(calibrated))
+    steps = [step for outcome in calibrated for step in _fit(work, outcome, encoder)]
+    for part, step in enumerate(steps):
+        yield from stages.place("fit", step, part, len(steps))
+
+
+def _fit(work: Work, outcome: _Outcome, encoder: Encoder) -> Iterator[Generator[Event]]:
+    """The steps of one result."""
+    filling = outcome.filling()
+    if not outcome.result.smooths_ranges:
+        yield _fill_by_layers(work, outcome, filling, encoder)
+        return
+    weights = filling.of(lambda tensor: bool(tensor.sources))
+    yield _fill_by_layers(work, outcome, weights, encoder)
+    scales = filling.of(lambda tensor: not tensor.sources)
+    yield _fill_scales(work, outcome, scales, encoder)
 
 
 def _notes_once(events: Generator[Event]) -> Generator[Event]:
@@ -232,17 +249,22 @@ def _notes_once(events: Generator[Event]) -> Generator[Event]:
             yield event
 
 
-def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generator[Event]:
+def _fill_by_layers(
+    work: Work, outcome: _Outcome, filling: Filling, encoder: Encoder
+) -> Generator[Event]:
     result, files = outcome.result, outcome.files
+    states = LayerCheckpoint(files.states, key=outcome.fingerprint)
+    if filling.is_whole(encoder.slice_weights):
+        states.forget()
+        return
     shown = yield from show(work.job, work.source, result.plan)
 
     def written() -> NamedWeights:
         found = result.form.open_unfinished(result.plan, files.paths(), work.source)
         return NamedWeights(found, shown.source.description)
 
-    states = LayerCheckpoint(files.states, key=outcome.fingerprint)
     kept = Kept(written, states, result.folded, outcome.keep_folds)
-    filler = LayerFiller(shown, outcome.filling(), encoder, work.threads, kept)
+    filler = LayerFiller(shown, filling, encoder, work.threads, kept)
     check_space(files.to_open())  # hidden states may have taken some of it
     watch = Stopwatch()
     yield from retold(filler.run(), watch.see)
@@ -251,6 +273,23 @@ def _fill_by_layers(work: Work, outcome: _Outcome, encoder: Encoder) -> Generato
     elif not files.is_resumed:
         reading = Reading.for_method(work.job, result.treatment, result.plan, work.source)
         watch.keep(work.job.device, replace(reading, tokens=shown.windows.numel()))
+
+
+def _fill_scales(
+    work: Work, outcome: _Outcome, filling: Filling, encoder: Encoder
+) -> Generator[Event]:
+    """Write what is only known once all weights are smoothed: how large inputs then get."""
+    result = outcome.result
+    assert result.folded is not None
+    if not result.conversion.learned:
+        shown = yield from show(work.job, work.source, result.plan)
+        smoothed = NamedWeights(result.folded)
+        yield from learn_ranges([result], smoothed, shown, outcome.ranges, outcome.fingerprint)
+
+    def at_the_end(event: Event) -> Event:  # a few bytes
+        return replace(event, overall=1.0) if isinstance(event, Progress) else event
+
+    yield from retold(Pipeline([filling], encoder, work.threads).run(), at_the_end)
 
 
 def _check(work: Work, outcomes: Sequence[_Outcome], seconds: float) -> Generator[Event]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app.calibration.treatment import Treatment
@@ -51,6 +51,15 @@ class Filling:
     """Those of the plan, open."""
     known: Statistics | None = None
     """Of the inputs of whatever is being filled, where the model was seen at work."""
+
+    def of(self, choose: Callable[[PlannedTensor], bool]) -> Filling:
+        """With some of the tensors only."""
+        tensors = tuple(filter(choose, self.plan.tensors))
+        return replace(self, plan=replace(self.plan, tensors=tensors))
+
+    def is_whole(self, slice_weights: int) -> bool:
+        """Whether an earlier run has written everything."""
+        return all(map(self.has, cut(self.plan, self.conversion, slice_weights)))
 
     def has(self, piece: Slice) -> bool:
         """Whether an earlier run has written a slice."""

@@ -57,17 +57,21 @@ class Stages:
         wanted = any(output.recipe.importance == AUTOMATIC for output in job.outputs)
         shown = (job.samples or DEFAULT_SAMPLES) * (job.length or DEFAULT_CONTEXT)
         read = _CALIBRATED_TOKENS if wanted and calibrate else 0
-        read += shown if any(plan.ranges for plan in plans) else 0
         scored = DEFAULT_TOKENS if job.evaluate else 0
         # Two operations a weight and token.
         each = 2 * weights / _MULTIPLIED_A_SECOND / threads
         recipes = [output.recipe for output in job.outputs]
-        fitted = sum(bool(Treatment.of(one.method, one.options).needs) for one in recipes)
+        treatments = [Treatment.of(one.method, one.options) for one in recipes]
+        fitted = sum(bool(one.needs) for one in treatments)
+        asking = [one for one, plan in zip(treatments, plans, strict=True) if plan.ranges]
+        behind = sum(one.smoothing is not None for one in asking)
+        read += shown if behind < len(asking) else 0
         seconds = {
             "download": to_fetch / _DOWNLOADED_A_SECOND,
             "calibrate": each * read,
             "quantize": (len(plans) - fitted) * weights / _QUANTIZED_A_SECOND / threads,
-            "fit": fitted * (2 * each * shown + weights / _FITTED_A_SECOND / threads),
+            "fit": (2 * fitted + behind) * each * shown
+            + fitted * weights / _FITTED_A_SECOND / threads,
             "verify": len(plans) * weights / _VERIFIED_A_SECOND / threads,
             "evaluate": each * scored * (1 + len(plans)),
         }

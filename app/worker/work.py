@@ -47,6 +47,11 @@ class Result:
         return bool(self.treatment.needs)
 
     @property
+    def smooths_ranges(self) -> bool:
+        """Whether it stores ranges of inputs that a smoothing changes: they are known after it."""
+        return bool(self.plan.ranges) and self.folded is not None
+
+    @property
     def sees_text(self) -> bool:
         """Whether the model is shown a text for it."""
         of_text = self.output.recipe.importance == AUTOMATIC

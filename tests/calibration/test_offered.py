@@ -5,7 +5,6 @@ import pytest
 from app.calibration.offered import describe_methods, methods_for
 from app.calibration.treatment import Treatment, method_options
 from app.core.errors import Unsupported
-from app.core.recipe import Recipe
 from app.formats import FORMATS, find_preset
 from app.inspection import inspect_checkpoint
 from app.models import open_model
@@ -59,13 +58,9 @@ def test_that_all_that_is_offered_for_a_folder_is_accepted_for_it(sample):
     assert tried > 150
 
 
-def test_that_no_smoothing_is_offered_or_accepted_where_ranges_of_inputs_are_stored(
-    sample, offered
-):
-    assert offered("fp8-static") == ("nearest",)
-    plan = find_preset("fp8-static")[0].prepare(sample).plan(Recipe("fp8-static"))
-    with pytest.raises(Unsupported, match="stores ranges of inputs"):
-        Treatment.of("smoothquant").noted(plan)
+def test_that_smoothing_is_offered_where_ranges_of_inputs_are_stored(offered):
+    assert offered("w8a8-int8-static") == offered("w8a8-int8")
+    assert "smoothquant" in offered("fp8-static")
 
 
 def test_that_all_that_is_offered_can_be_understood_and_leaves_no_format_without_a_method(sample):

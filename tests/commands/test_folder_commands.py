@@ -96,6 +96,30 @@ def test_that_a_text_serves_a_folder_that_stores_ranges_and_is_left_alone_by_oth
         assert ("Nothing here needs a text: text.txt is unread." in err) is not is_read
 
 
+@pytest.mark.parametrize(
+    ("preset", "percentile", "words"),
+    [
+        ("Q4_K_M", "99.9", "Q4_K_M stores no ranges of inputs"),
+        ("fp8", "99.9", "fp8 stores no ranges of inputs"),
+        ("fp8-static", "0.9999", "A range cannot hold 0.9999 % of the inputs"),
+        ("fp8-static", "100.5", "A range cannot hold 100.5 %"),
+        ("fp8-static", "nan", "A range cannot hold nan %"),
+    ],
+)
+def test_that_a_percentile_without_a_meaning_is_refused(say, preset, percentile, words):
+    options = ("--percentile", percentile, "--dry-run")
+    code, out, err = say("quantize", "sample", "--format", preset, *options)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_that_a_percentile_that_changes_nothing_is_taken_by_all(say):
+    code, _, err = say(
+        "quantize", "sample", "--format", "Q4_K_M,fp8", "--percentile", "100", "--dry-run"
+    )
+    assert code == 0, err
+
+
 @pytest.mark.parametrize(("option", "least"), [("--seed", 0), ("--samples", 1)])
 def test_that_a_number_out_of_range_is_refused_with_the_least_that_is_allowed(
     say, option, least, capsys

@@ -4,7 +4,7 @@ from methods_data import correlated, statistics_of, weights
 
 from app.core.errors import Unsupported
 from app.encodings import ENCODINGS, find_encoding
-from app.methods.activations import StaticRange, round_tokens
+from app.methods.activations import round_tokens
 from app.methods.awq import Awq
 from app.methods.base import Statistics
 from app.methods.smoothquant import SmoothQuant
@@ -103,16 +103,3 @@ def test_that_tokens_are_rounded_to_whole_codes_of_their_own_scale():
     inputs = torch.tensor([[127.0, 3.4, -0.6], [0.0, 0.0, 0.0]])
     expected = torch.tensor([[127.0, 3.0, -1.0], [0.0, 0.0, 0.0]])
     torch.testing.assert_close(round_tokens(inputs), expected)
-
-
-def test_that_a_percentile_leaves_out_the_extremes():
-    samples = torch.arange(1.0, 1001).view(10, 100)
-    samples[3, 3] = -1e6
-    known = Statistics(absmax=samples.abs().amax(0), samples=samples)
-    assert StaticRange().largest(known) == 1e6
-    assert StaticRange(99.9).largest(known) == 1000
-    assert StaticRange(50).largest(known) == pytest.approx(500, abs=2)
-    assert StaticRange(99.9).scale(known, 127) == pytest.approx(1000 / 127)
-    assert StaticRange().scale(Statistics(absmax=torch.zeros(4)), 127) > 0
-    with pytest.raises(Unsupported):
-        StaticRange(99).largest(Statistics(absmax=torch.ones(4)))

@@ -43,6 +43,7 @@ def parse():
         Recipe("Q2_K", importance="/tmp/matrix.gguf"),
         Recipe("Q4_K_M", split_bytes=512_000_001),
         Recipe("w4a16-g128", "gptq", (("damping", "0.05"), ("refit", "no"))),
+        Recipe("w8a8-int8-static", "smoothquant", percentile=99.99),
         Recipe("hqq-4bit-g64"),  # whose own method is another one
     ],
 )

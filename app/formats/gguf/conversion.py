@@ -13,7 +13,7 @@ from app.core.plan import ImportanceFacts, Plan, PlannedTensor
 from app.core.recipe import Recipe
 from app.encodings import ENCODINGS
 from app.encodings.base import Block
-from app.formats.base import Conversion
+from app.formats.base import Conversion, check_percentile
 from app.formats.gguf.choice import OUTPUT, Choice, Chooser, Matrix, is_quantizable
 from app.formats.gguf.entries import with_entries
 from app.formats.gguf.header import Metadata, TensorEntry
@@ -65,6 +65,7 @@ class GgufConversion(Conversion):
     @override
     def plan(self, recipe: Recipe, importance: ImportanceFacts | None = None) -> Plan:
         gguf = _find(recipe.preset)
+        check_percentile(recipe, has_ranges=False)
         wishes = Wishes.of(recipe)
         choices = self._choices(gguf, wishes)
         if importance is not None:

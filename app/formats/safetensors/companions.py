@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import __version__
+from app.core.recipe import ALL_VALUES
 from app.core.words import size
 from app.formats.base import Preset
 from app.formats.safetensors.layout import INDEX, SINGLE
@@ -78,6 +79,8 @@ class Story:
     runs_in: str
     method: str
     """With its options."""
+    percentile: float | None
+    """Of the inputs inside their ranges; None where none are stored."""
     library: str
     quantized: int
     """Matrices."""
@@ -108,6 +111,7 @@ def card(checkpoint: Checkpoint, story: Story) -> bytes:
         "|---|---|",
         f"| Format | {story.preset.name} |",
         *([f"| Method | {story.method} |"] if story.quantized else []),
+        *([f"| Ranges of inputs | {_held(story.percentile)} |"] if story.percentile else []),
         f"| Weights | {size(story.nbytes)}, {story.bits:.2f} bits each |",
         f"| Source | {size(checkpoint.nbytes)} |",
         *([f"| Quantized | {story.quantized} matrices |"] if story.quantized else []),
@@ -116,6 +120,11 @@ def card(checkpoint: Checkpoint, story: Story) -> bytes:
         "",
     ]
     return "\n".join(lines).encode()
+
+
+def _held(percentile: float) -> str:
+    """What ranges hold of the values that were seen."""
+    return "all values" if percentile == ALL_VALUES else f"{percentile:g} % of all values"
 
 
 def _licence(folder: Path) -> str:

@@ -18,7 +18,7 @@ from app.encodings.base import DTYPE_BYTES, Encoding
 from app.encodings.dtypes import torch_dtype
 from app.encodings.fp8 import Float8
 from app.encodings.microscaled import NvFp4
-from app.formats.base import Conversion, Ranges
+from app.formats.base import Conversion, Ranges, check_percentile
 from app.formats.safetensors.companions import CARD, Story, card, copied_files
 from app.formats.safetensors.floats import kept_dtype, main_dtype, with_dtype
 from app.formats.safetensors.inputs import Inputs, InputScale
@@ -192,6 +192,7 @@ class FolderConversion(Conversion):
         Raises:
             Unsupported: It was asked for.
         """
+        check_percentile(recipe, has_ranges=scheme.input_scale is not None)
         if scheme.roles and self._unknown is not None:
             raise self._unknown
         kind = self._checkpoint.config.get("model_type")
@@ -346,6 +347,7 @@ def _story(
         preset=scheme.preset,
         runs_in=_runs_in(scheme, choices) or scheme.preset.runs_in,
         method=", ".join((recipe.method, *map("=".join, recipe.options))),
+        percentile=recipe.percentile if scheme.input_scale else None,
         library=scheme.library,
         quantized=quantized,
         kept=len(choices) - quantized,

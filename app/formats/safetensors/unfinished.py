@@ -39,6 +39,7 @@ class Unfinished(Checkpoint):
         self.tensors = {
             tensor.name: TensorInfo(tensor.name, tensor.shape, "F32", tensor.nbytes)
             for tensor in plan.tensors
+            if tensor.sources  # the others are no weights, and no family knows them
         }
 
     @override
