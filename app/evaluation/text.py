@@ -28,8 +28,13 @@ def evaluation_text() -> Path:
 
 def window_length(config: Mapping[str, Any]) -> int:
     """Tokens a window for a model: the default, or its whole context if that is shorter."""
-    longest = config.get("max_position_embeddings")
-    return min(DEFAULT_CONTEXT, longest) if isinstance(longest, int) else DEFAULT_CONTEXT
+    return min(DEFAULT_CONTEXT, longest_context(config) or DEFAULT_CONTEXT)
+
+
+def longest_context(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model was made to read at most, where its config says it."""
+    named = (config.get(name) for name in ("max_position_embeddings", "n_positions"))
+    return next((found for found in named if isinstance(found, int)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from app.core.errors import Unsupported
 from app.core.events import Note
 from app.core.job import Job
 from app.core.plan import Plan
-from app.evaluation.text import window_length
+from app.evaluation.text import longest_context, window_length
 from app.evaluation.tokenizer import open_tokenizer
 from app.models.base import Checkpoint
 from app.models.layerwise import Place
@@ -52,6 +52,12 @@ def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, 
         BadModelFile: The model or the chats are damaged.
     """
     source = NamedWeights(checkpoint)
+    longest = longest_context(source.config)
+    if longest and job.length > longest:
+        raise Unsupported(
+            f"Pieces of {job.length:,} tokens are too long: this model reads {longest:,} at most.",
+            "Choose shorter pieces.",
+        )
     windows = cut_calibration_windows(
         open_tokenizer(checkpoint),
         _text(job),

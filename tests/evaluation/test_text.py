@@ -62,7 +62,12 @@ def test_that_text_of_unknown_characters_is_read_all_the_same(tmp_path):
 
 @pytest.mark.parametrize(
     ("config", "length"),
-    [({"max_position_embeddings": 256}, 256), ({"max_position_embeddings": 40960}, 512), ({}, 512)],
+    [
+        ({"max_position_embeddings": 256}, 256),
+        ({"n_positions": 64}, 64),  # as GPT-2 calls it
+        ({"max_position_embeddings": 40960}, 512),
+        ({}, 512),
+    ],
 )
 def test_that_a_window_is_never_longer_than_the_models_context(config, length):
     assert window_length(config) == length

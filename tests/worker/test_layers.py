@@ -415,3 +415,8 @@ def test_that_a_damaged_source_is_named_before_anything_is_fitted_to_it(
     save_file(weights, damaged / "model.safetensors")
     with pytest.raises(BadModelFile, match="model computes values"):
         list(convert(job_of(damaged, tmp_path, Recipe(preset, method)), folder))
+
+
+def test_that_pieces_longer_than_the_model_reads_are_refused(model, folder, tmp_path):
+    with pytest.raises(Unsupported, match="this model reads 512 at most"):
+        list(convert(job_of(model, tmp_path, GPTQ, length=513), folder))
