@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from app.core.errors import BadModelFile
 from app.core.files import write_atomic
+from app.core.recipe import Recipe
 
 SCHEMA = 1
 
@@ -96,8 +97,11 @@ class Report:
     @property
     def choices(self) -> dict[str, str]:
         """The recipe in words, without what was left as it usually is."""
+        usual = {one.name: one.default for one in fields(Recipe) if one.name != "method"}
         return {
-            name.replace("_", " "): _in_words(value) for name, value in self.recipe.items() if value
+            name.replace("_", " "): _in_words(value)
+            for name, value in self.recipe.items()
+            if value and value != usual.get(name)
         }
 
     def save(self, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app.core.events import Progress
 from app.core.report import Sample
 from app.core.words import size
-from app.evaluation.text import prompts
+from app.evaluation.text import longest_context, prompts
 from app.evaluation.tokenizer import Tokenizer
 from app.models.skeleton import Skeleton, WeightSource
 
@@ -62,6 +62,10 @@ def continue_all(
     ids = torch.tensor(beginnings)
     if tokenizer.opening is not None:
         ids = torch.cat([torch.full((len(ids), 1), tokenizer.opening), ids], dim=1)
+    longest = longest_context(source.config) or ids.shape[1] + new_tokens
+    new_tokens = min(new_tokens, longest - ids.shape[1])
+    if new_tokens < 1:
+        return [()] * len(results), f"No sample texts: the model reads {longest} tokens at most."
     written = []
     for weights in (source, *results):
         continued = yield from _continue(skeleton, weights, ids, new_tokens)

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 from dataclasses import fields, is_dataclass, replace
@@ -5,6 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from app.core.recipe import Recipe
 from app.core.report import Quality, Report, Sample, TensorResult
 from app.evaluation.breakdown import by_part, heat_map, part_of
 from app.evaluation.export import to_html, to_markdown
@@ -49,10 +51,11 @@ def report():
 
 
 def test_that_only_choices_that_were_made_are_told_and_in_words(report):
-    recipe = {"method": "gptq", "options": [["damping", "0.05"], ["refit", "no"]], "pure": True}
-    usual = {"overrides": [], "output": "", "leave_output": False, "split_bytes": 0, "seed": 0}
-    chosen = replace(report, recipe={**recipe, **usual, "leave_output": True}).choices
+    recipe = Recipe("Q4_K_M", "gptq", (("damping", "0.05"), ("refit", "no")), pure=True)
+    as_saved = json.loads(json.dumps(replace(recipe, leave_output=True).to_json()))
+    chosen = replace(report, recipe={**as_saved, "seed": 0}).choices
     assert chosen == {
+        "preset": "Q4_K_M",
         "method": "gptq",
         "options": "damping=0.05, refit=no",
         "pure": "yes",

@@ -76,3 +76,14 @@ def test_that_there_is_progress_for_every_token():
     events, _ = drain(continue_prompts(source, source, Numbers(), new_tokens=4))
     assert [event.done for event in events] == [1, 2, 3, 4] * 2
     assert samples.SAMPLES == 3
+
+
+def test_that_a_text_ends_where_the_models_context_does():
+    model = random_model("llama", max_position_embeddings=30, eos_token_id=None)
+    source = TensorSource(model)
+    _, (written, _) = drain(continue_prompts(source, source, Numbers(), new_tokens=12))
+    assert all(len(sample.after.split()) == 30 - samples.PROMPT_TOKENS for sample in written)
+    source.config["max_position_embeddings"] = samples.PROMPT_TOKENS
+    _, (written, why) = drain(continue_prompts(source, source, Numbers(), new_tokens=12))
+    assert not written
+    assert "reads 24 tokens at most" in why
