@@ -141,16 +141,14 @@ class Smoother:
             return True
         in_vain = False
         for name in self._candidates(index, group, shown):
-            both = self._shared(name, factors)
-            if both is None:
-                continue
-            if both[0] is not factors and not self._gains(group, both[0]):
-                in_vain = True
-                continue
-            for offset in (0.0, 1.0) if len(self.source.info(name).shape) == 1 else (0.0,):
-                folds = self._with(group, _Into(name, offset, both[1].cpu()), both[0].cpu())
-                if self._is_same(index, shown, folds):
-                    return True
+            for columns, divisors in self._ways(name, factors):
+                if columns is not factors and not self._gains(group, columns):
+                    in_vain = True
+                    continue
+                for offset in (0.0, 1.0) if len(self.source.info(name).shape) == 1 else (0.0,):
+                    folds = self._with(group, _Into(name, offset, divisors.cpu()), columns.cpu())
+                    if self._is_same(index, shown, folds):
+                        return True
         return in_vain
 
     def _searched(self, group: _Group) -> tuple[_Group, Tensor]:
@@ -163,19 +161,24 @@ class Smoother:
                 raise
         return group, self.smoothing.factors(group.weights, group.encoding, group.statistics)
 
-    def _shared(self, name: str, factors: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Factors of the columns, and of the rows of `name` that may make these inputs.
+    def _ways(self, name: str, factors: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Factors of the columns, and divisors of the rows of `name`, that may belong together.
 
         Heads may share their values: then each value head makes the inputs of several heads in
-        a row, which must have the same factors. None where sizes do not fit.
+        a row, which must have the same factors. Of matrices that are fused, the last makes inputs:
+        the values behind queries and keys, what is gated behind its gate.
         """
-        rows, head = self.source.info(name).shape[0], self.source.description.dimensions.head
-        if rows == len(factors):
-            return factors, factors
-        if rows % head or len(factors) % rows:
-            return None
-        each = factors.view(rows // head, -1, head).log().mean(1, keepdim=True).exp()
-        return each.expand(-1, len(factors) // rows, -1).flatten(), each.flatten()
+        import torch
+
+        rows, width = self.source.info(name).shape[0], len(factors)
+        head = self.source.description.dimensions.head
+        for makers in _makers(rows, width, head):
+            columns = divisors = factors
+            if makers < width:
+                each = factors.view(makers // head, -1, head).log().mean(1, keepdim=True).exp()
+                columns = each.expand(-1, width // makers, -1).flatten()
+                divisors = each.flatten()
+            yield columns, torch.cat([factors.new_ones(rows - makers), divisors])
 
     def _gains(self, group: _Group, factors: Tensor) -> bool:
         """Whether factors that were not searched for are better than none."""
@@ -188,15 +191,15 @@ class Smoother:
         return losses[0] < losses[1]
 
     def _candidates(self, index: int, group: _Group, shown: _Shown) -> Sequence[str]:
-        """What may make the inputs of a group: norms as wide, and matrices with as many rows."""
-        width = group.weights[0].shape[-1]
+        """What may make the inputs of a group: norms as wide, and matrices with enough rows."""
+        width, head = group.weights[0].shape[-1], self.source.description.dimensions.head
         found = []
         for name in sorted(self.passing.names(index)):
             shape = self.source.info(name).shape
             if name in group.names or not name.endswith("weight"):
                 continue
             norm = len(shape) == 1 and shape[0] == width and "norm" in name
-            if norm or (name in shown.by_all and width % shape[0] == 0):
+            if norm or (name in shown.by_all and _makers(shape[0], width, head)):
                 found.append(name)
         found.sort(key=lambda name: not any(part in name for part in _LIKELY))
         return found[:_MOST_TRIED]
@@ -225,6 +228,16 @@ class Smoother:
 
     def _stored(self, name: str) -> str:
         return self.source.description.stored.get(name, name)
+
+
+def _makers(rows: int, width: int, head: int) -> Sequence[int]:
+    """How many of a matrix's rows, the last ones, may make `width` inputs."""
+    if rows <= width:
+        return (rows,) if rows == width or (width % rows == 0 and rows % head == 0) else ()
+    values = (rows - width) // 2  # of which there are as many as keys
+    is_attention = values % head == 0 and width % max(1, values) == 0
+    found = [width] if rows == 2 * width else []
+    return [*found, *([values] if is_attention and width + 2 * values == rows else [])]
 
 
 def _seen_by_all(found: Collected) -> frozenset[str]:

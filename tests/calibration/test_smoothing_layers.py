@@ -27,7 +27,8 @@ FAMILIES = {
     "qwen3": NORMS + VALUES + UP,  # norms of q and k in between
     "gemma2": NORMS + VALUES + UP,  # norms that multiply with 1 + w, and more of them
     "olmo2": VALUES + UP,  # norms behind, not in front: q and k and v see the residual stream
-    "phi3": NORMS,  # fused q, k and v, and fused gate and up
+    "phi3": NORMS + VALUES + UP,  # fused q, k and v, and fused gate and up
+    "glm4": NORMS + VALUES + UP,  # fused gate and up, norms in front and behind
     "qwen3_moe": 1 + VALUES,  # routed experts share a norm with their router
 }
 
