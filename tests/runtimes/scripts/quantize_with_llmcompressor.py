@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from asked import answer
-from compressed_tensors.quantization import preset_name_to_scheme
+from compressed_tensors.quantization import QuantizationArgs, preset_name_to_scheme
 from datasets import Dataset
 from llmcompressor import oneshot
 from llmcompressor.modifiers.gptq import GPTQModifier
@@ -20,7 +20,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 def recipe(request: dict[str, Any]) -> list[Any]:
     scheme: dict[str, Any] = {"ignore": ["lm_head"]}
-    if "observer" in request:
+    if request.get("static"):  # one scale for all inputs, which has no name for integers
+        found = preset_name_to_scheme(request["scheme"], ["Linear"])
+        found.input_activations = QuantizationArgs(
+            num_bits=8, type=found.weights.type, strategy="tensor", observer="static_minmax"
+        )  # of all it sees: its usual observer takes a running mean of windows' extremes
+        scheme["config_groups"] = {"group_0": found}
+    elif "observer" in request:
         found = preset_name_to_scheme(request["scheme"], ["Linear"])
         found.weights.observer = request["observer"]
         scheme["config_groups"] = {"group_0": found}
@@ -42,6 +48,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_pretrained(request["folder"], dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(request["folder"])
     tokens = np.load(request["tokens"])
+    static = request.get("static", False)
     started = time.perf_counter(), time.process_time()
     oneshot(
         model=model,
@@ -51,7 +58,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         num_calibration_samples=len(tokens),
         max_seq_length=tokens.shape[1],
         shuffle_calibration_samples=False,
-        pipeline="sequential" if request["method"] != "nearest" else "datafree",
+        pipeline="datafree" if request["method"] == "nearest" and not static else "sequential",
     )
     model.save_pretrained(request["target"], save_compressed=True)
     ended = time.perf_counter(), time.process_time()
