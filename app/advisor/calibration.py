@@ -12,7 +12,7 @@ from app.advisor.conversion import FLOAT, fitting_memory
 from app.advisor.decoder import Decoder, DecoderLayer, decoder_of
 from app.advisor.memory import Span
 from app.advisor.speeds import MeasuredSpeeds
-from app.calibration.text import DEFAULT_CHUNKS, DEFAULT_SAMPLES
+from app.calibration.text import DEFAULT_CHUNKS, most_tokens
 from app.calibration.treatment import CASTS, Treatment
 from app.core.job import Job
 from app.core.machine import Machine
@@ -162,4 +162,4 @@ class Reading:
 
 
 def _tokens(job: Job, source: Checkpoint) -> int:
-    return (job.samples or DEFAULT_SAMPLES) * (job.length or window_length(source.config))
+    return most_tokens(job, job.length or window_length(source.config))

@@ -15,9 +15,9 @@ from app.calibration.matching import by_matrix
 from app.calibration.text import (
     DEFAULT_CHUNKS,
     CalibrationWindows,
-    calibration_text,
     cut_calibration_windows,
     digest,
+    text_at,
 )
 from app.core.errors import Unsupported
 from app.core.events import Note, Progress
@@ -62,7 +62,7 @@ def importance_of(
         Unsupported: The model cannot be run here, or the text is too short.
         BadModelFile: The model or the chats are damaged.
     """
-    text = _text(options)
+    text = text_at(options.text)
     source = NamedWeights(checkpoint)
     key = _key(checkpoint, options)
     cache = ImportanceCache()
@@ -88,15 +88,8 @@ def is_kept(checkpoint: Checkpoint, options: ImportanceOptions) -> bool:
     return not options.fresh and ImportanceCache().has(_key(checkpoint, options))
 
 
-def _text(options: ImportanceOptions) -> Path:
-    text = options.text or calibration_text()
-    if not text.is_file():
-        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
-    return text
-
-
 def _key(checkpoint: Checkpoint, options: ImportanceOptions) -> str:
-    text = _text(options)
+    text = text_at(options.text)
     facts = (digest(text), text.suffix.lower(), options.chunks, *options.merged)
     return cache_key(checkpoint, *facts)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.calibration.chats import ChatTemplate, read_chats
 from app.core.errors import Unsupported
+from app.core.job import Job
 from app.core.places import resources
 from app.evaluation.tokenizer import Tokenizer
 
@@ -33,6 +34,32 @@ _PIECE = 2**20
 def calibration_text() -> Path:
     """The text that is shipped: prose, code, chats and numbers in many languages."""
     return resources() / "text" / "mixed.txt"
+
+
+def text_at(path: str | Path | None) -> Path:
+    """The text of a job: a user's own, or the one that is shipped where none is named.
+
+    Raises:
+        Unsupported: There is no such file.
+    """
+    text = Path(path) if path else calibration_text()
+    if not text.is_file():
+        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
+    return text
+
+
+def most_tokens(job: Job, length: int) -> int:
+    """How many tokens a job shows at most, in pieces of `length`: as many as its text may have.
+
+    A token stands for one byte at the least, and a file has no more tokens than bytes. Three or
+    four bytes are usual, but digits, and scripts that a vocabulary lacks, come down to one; chats
+    get special tokens, where the file has JSON around them.
+
+    Raises:
+        Unsupported: There is no such text.
+    """
+    wanted = (job.samples or DEFAULT_SAMPLES) * length
+    return min(wanted, text_at(job.calibration).stat().st_size)
 
 
 @dataclass(frozen=True, slots=True)

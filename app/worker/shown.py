@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.calibration.chats import ChatTemplate
 from app.calibration.text import (
     DEFAULT_SAMPLES,
-    calibration_text,
     cut_calibration_windows,
     digest,
+    text_at,
 )
 from app.calibration.treatment import CASTS
 from app.core.errors import Unsupported
@@ -60,7 +59,7 @@ def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, 
         )
     windows = cut_calibration_windows(
         open_tokenizer(checkpoint),
-        _text(job),
+        text_at(job.calibration),
         chunks=job.samples or DEFAULT_SAMPLES,
         length=job.length or window_length(source.config),
         template=ChatTemplate.of(checkpoint),
@@ -81,12 +80,5 @@ def show(job: Job, checkpoint: Checkpoint, plan: Plan) -> Generator[Note, None, 
 
 def shown_facts(job: Job) -> tuple[object, ...]:
     """Differs where a job shows something else to its model."""
-    text = _text(job)
+    text = text_at(job.calibration)
     return digest(text), text.suffix.lower(), job.samples, job.length, job.seed
-
-
-def _text(job: Job) -> Path:
-    text = Path(job.calibration) if job.calibration else calibration_text()
-    if not text.is_file():
-        raise Unsupported(f"There is no file {text}.", "Give the path of a text file.")
-    return text

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from app.calibration.text import DEFAULT_CHUNKS, DEFAULT_SAMPLES
+from app.calibration.text import DEFAULT_CHUNKS, most_tokens
 from app.calibration.treatment import Treatment
 from app.core.events import Event, Progress
 from app.core.job import Job
@@ -55,7 +55,6 @@ class Stages:
         """
         threads, weights = threads_of(job), plans[0].weights
         wanted = any(output.recipe.importance == AUTOMATIC for output in job.outputs)
-        shown = (job.samples or DEFAULT_SAMPLES) * (job.length or DEFAULT_CONTEXT)
         read = _CALIBRATED_TOKENS if wanted and calibrate else 0
         scored = DEFAULT_TOKENS if job.evaluate else 0
         # Two operations a weight and token.
@@ -64,6 +63,7 @@ class Stages:
         treatments = [Treatment.of(one.method, one.options) for one in recipes]
         fitted = sum(bool(one.needs) for one in treatments)
         asking = [one for one, plan in zip(treatments, plans, strict=True) if plan.ranges]
+        shown = most_tokens(job, job.length or DEFAULT_CONTEXT) if fitted or asking else 0
         behind = sum(one.smoothing is not None for one in asking)
         read += shown if behind < len(asking) else 0
         seconds = {

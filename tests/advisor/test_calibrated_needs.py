@@ -9,8 +9,10 @@ from needed import SOURCE, named, needs
 from app.advisor.calibration import Reading, states_in_memory
 from app.advisor.decoder import decoder_of
 from app.calibration.treatment import Treatment
+from app.core.errors import Unsupported
 from app.core.job import Job, Output
 from app.core.machine import Cpu
+from app.core.places import resources
 from app.core.recipe import Recipe
 from app.encodings import find_encoding
 
@@ -110,10 +112,18 @@ def test_that_it_is_enough_for_the_measured_peak_of_an_importance_matrix():
     assert found.memory_least < 881 * 2**20 < found.memory < 1.6 * 881 * 2**20
 
 
-def test_that_hidden_states_wait_in_memory_until_they_are_too_large_for_it():
-    plan, machine = dense(BLOCKS), computer(6 * GB)
+def text_of(tmp_path, nbytes, name="text.txt"):
+    """A file of this size; what is in it does not count."""
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(nbytes)
+    return str(path)
+
+
+def test_that_hidden_states_wait_in_memory_until_they_are_too_large_for_it(tmp_path):
+    plan, machine, text = dense(BLOCKS), computer(6 * GB), text_of(tmp_path, 10**6)
     once, twice, many = (
-        needs(plan, method="gptq", machine=machine, job={"samples": samples})
+        needs(plan, method="gptq", machine=machine, job={"samples": samples, "calibration": text})
         for samples in (128, 256, 1024)
     )
     states = 4 * 128 * 512 * 2048
@@ -123,6 +133,35 @@ def test_that_hidden_states_wait_in_memory_until_they_are_too_large_for_it():
     assert 8 * states > states_in_memory(6 * GB)
     assert many.memory == once.memory - states
     assert many.disk == once.disk + 8 * states
+
+
+def test_that_a_text_has_no_more_tokens_than_bytes_however_many_are_asked_for():
+    plan, machine = dense(BLOCKS), computer(6 * GB)
+    found = needs(plan, method="gptq", machine=machine, job={"samples": 1_000_000})
+    nbytes = (resources() / "text" / "mixed.txt").stat().st_size
+    assert reading(plan, samples=1_000_000).tokens == nbytes
+    states = 4 * nbytes * 2048
+    assert states < states_in_memory(6 * GB)
+    assert found.disk == needs(plan, method="gptq", machine=machine, job=SHORT).disk
+    asking = replace(plan, ranges=("x",))
+    longest, whole = (
+        needs(asking, machine=machine, job={"samples": samples}) for samples in (1_000_000, 322)
+    )
+    assert 321 * 512 < nbytes < 322 * 512
+    assert longest.memory == whole.memory
+
+
+@pytest.mark.parametrize("name", ["text.txt", "chats.jsonl"])
+def test_that_a_users_text_bounds_what_is_shown_and_has_to_be_there(tmp_path, name):
+    plan, text = dense(BLOCKS), text_of(tmp_path, 10_000, name)
+    job = {"samples": 1_000_000, "calibration": text}
+    found = needs(plan, method="gptq", job=job)
+    few = needs(plan, method="gptq", job={"samples": 1, "length": 10_000})
+    assert (found.memory, found.disk, found.seconds) == (few.memory, few.disk, few.seconds)
+    missing = job | {"calibration": f"{text}.gone"}
+    with pytest.raises(Unsupported, match="There is no file"):
+        needs(plan, method="gptq", job=missing)
+    assert needs(plan, job=missing).memory == needs(plan).memory  # nothing reads it
 
 
 def test_that_a_card_has_room_for_a_layer_and_what_is_known_of_it():
