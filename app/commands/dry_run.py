@@ -21,10 +21,13 @@ def dry_run(job: Job) -> Answer:
     Several results are a list, "results", in the document of the job.
 
     Raises:
-        AppError: The model cannot be read, or a recipe not be applied to it.
+        AppError: The model or its text cannot be read, a recipe not be applied to it, or there is
+            no such device.
     """
+    from app.worker.device import check_device
     from app.worker.forecast import forecast
 
+    check_device(job.device)
     source, plans = planned(job)
     needs = forecast(job, source, plans)
     before = (_Before.of(output.recipe, source.nbytes) for output in job.outputs)

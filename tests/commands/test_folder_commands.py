@@ -74,6 +74,28 @@ def test_that_a_dry_run_refuses_what_a_job_would(say, options, word):
     assert word in err
 
 
+@pytest.mark.parametrize(
+    ("preset", "options", "words"),
+    [
+        ("Q4_0", ("--method", "gptq", "--calibration", "nowhere.txt"), "There is no file"),
+        ("Q4_0", ("--imatrix", "auto", "--calibration", "nowhere.txt"), "There is no file"),
+        ("fp8-static", ("--calibration", "nowhere.txt"), "There is no file"),
+        ("Q4_0", ("--device", "cuda:99"), "PyTorch cannot use a device called cuda:99"),
+    ],
+)
+def test_that_a_dry_run_misses_the_file_or_device_that_a_job_would(
+    say, tmp_path, monkeypatch, preset, options, words
+):
+    monkeypatch.chdir(tmp_path)
+    base = ("quantize", "sample", "--format", preset, *options)
+    code, out, refused = say(*base, "--dry-run")
+    assert (code, out) == (2, "")
+    assert words in refused
+    code, _, failed = say(*base)
+    assert code == 2
+    assert set(refused.splitlines()) <= set(failed.splitlines())  # a job says more before it
+
+
 def test_that_a_text_is_for_the_method_that_wants_to_see_it(say, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("Some words. " * 50, encoding="utf-8")
