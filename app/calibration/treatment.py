@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from app.core.errors import Unsupported
-from app.core.plan import Plan, PlannedTensor
+from app.core.plan import Plan
 from app.encodings import find_encoding
 from app.encodings.base import DTYPE_BYTES, Encoding
 from app.methods import METHODS, SMOOTHINGS
@@ -82,10 +82,10 @@ class Treatment:
         Raises:
             Unsupported: That is so for all of them, or there is none.
         """
-        return replace(plan, notes=(*plan.notes, *self._notes(plan.tensors)))
+        return replace(plan, notes=(*plan.notes, *self._notes(plan)))
 
-    def _notes(self, tensors: Iterable[PlannedTensor]) -> tuple[str, ...]:
-        quantized = [tensor.encoding for tensor in tensors if tensor.encoding not in CASTS]
+    def _notes(self, plan: Plan) -> tuple[str, ...]:
+        quantized = [one.encoding for one in plan.tensors if one.encoding not in CASTS]
         chosen = self.smoothing or self.main
         if chosen != Nearest() and not quantized:
             raise Unsupported(
@@ -97,8 +97,8 @@ class Treatment:
             return ()
         if len(others) == len(quantized):
             raise Unsupported(
-                f"The method {self.main.name} cannot choose the numbers of "
-                f"{' or '.join(sorted(set(others)))}.",
+                f"The method {self.main.name} cannot choose the numbers of the format "
+                f"{plan.preset}.",
                 "Choose another method, or another format.",
             )
         return tuple(

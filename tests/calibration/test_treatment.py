@@ -75,5 +75,5 @@ def test_that_a_method_asked_for_has_to_fit_behind_a_smoothing_too(name, accepte
     if accepted:
         assert Treatment.of(name).noted(plan) == plan
     else:
-        with pytest.raises(Unsupported, match="gptq cannot choose the numbers of llm-int8"):
+        with pytest.raises(Unsupported, match="numbers of the format bnb-int8"):
             Treatment.of(name).noted(plan)

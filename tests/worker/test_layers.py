@@ -336,7 +336,10 @@ def test_that_tensors_that_the_method_cannot_fill_are_told_and_rounded_with_impo
 
 @pytest.mark.parametrize(
     ("preset", "method", "words"),
-    [("IQ4_NL", "hqq", "hqq cannot choose the numbers of"), ("BF16", "gptq", "nothing to choose")],
+    [
+        ("IQ4_NL", "hqq", "hqq cannot choose the numbers of the format IQ4_NL"),
+        ("BF16", "gptq", "nothing to choose"),
+    ],
 )
 def test_that_a_method_that_fits_nothing_is_refused_before_any_work(
     model, tmp_path, preset, method, words
