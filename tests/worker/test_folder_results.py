@@ -389,13 +389,22 @@ def kill_at_random_moments(job, kills, seconds):
 
 
 @pytest.mark.slow
-def test_that_a_killed_job_goes_on_and_ends_in_the_same_bytes(model, tmp_path, folder):
-    recipe = Recipe("gptq-4bit-g128", split_bytes=5_000_000)
+@pytest.mark.parametrize(
+    ("preset", "method", "seconds"),
+    [("gptq-4bit-g128", "nearest", 0.4), ("w8a8-int8-static", "smoothquant+gptq", 6)],
+)
+def test_that_a_killed_job_goes_on_and_ends_in_the_same_bytes(
+    model, tmp_path, folder, preset, method, seconds
+):
+    recipe = Recipe(preset, method, split_bytes=5_000_000)
+    shown = {"samples": 4, "length": 64}
     job, whole = (
-        Job(name, str(model), (Output(str(tmp_path / name / "m"), recipe),), evaluate=False)
+        Job(
+            name, str(model), (Output(str(tmp_path / name / "m"), recipe),), evaluate=False, **shown
+        )
         for name in ("killed", "whole")
     )
-    assert kill_at_random_moments(job, 20, 0.4)
+    assert kill_at_random_moments(job, 20, seconds)
     list(convert(job, JobStore(jobs_folder()).folder(job.id)))
     list(convert(whole, folder))
     assert contents(job.target) == contents(whole.target)
