@@ -59,7 +59,7 @@ def _recipe(work: Work, result: Result) -> dict[str, Any]:
         found["adapters"] = [(Path(path).name, scale) for path, scale in job.adapters]
     if result.sees_text:
         found["text"] = (Path(job.calibration) if job.calibration else calibration_text()).name
-    if result.is_calibrated or result.plan.ranges:
+    if result.sees_pieces:
         found["samples"] = job.samples or DEFAULT_SAMPLES
         found["length"] = job.length or window_length(work.source.config)
         found["seed"] = job.seed

@@ -52,10 +52,14 @@ class Result:
         return bool(self.plan.ranges) and self.folded is not None
 
     @property
+    def sees_pieces(self) -> bool:
+        """Whether the model is shown as much of a text for it as the job says."""
+        return self.is_calibrated or bool(self.plan.ranges)
+
+    @property
     def sees_text(self) -> bool:
         """Whether the model is shown a text for it."""
-        of_text = self.output.recipe.importance == AUTOMATIC
-        return self.is_calibrated or of_text or bool(self.plan.ranges)
+        return self.sees_pieces or self.output.recipe.importance == AUTOMATIC
 
     @property
     def target(self) -> Path:
@@ -149,8 +153,24 @@ class Work:
             note if len(presets) == every else f"{', '.join(presets)}: {note}"
             for note, presets in about.items()
         ]
-        if self.job.calibration and not any(result.sees_text for result in self.results):
-            notes.append(f"Nothing here needs a text: {Path(self.job.calibration).name} is unread.")
+        return notes + self._needless()
+
+    def _needless(self) -> list[str]:
+        """What was said about a text that nobody reads."""
+        job, notes = self.job, list[str]()
+        if job.calibration and not any(result.sees_text for result in self.results):
+            notes.append(f"Nothing here needs a text: {Path(job.calibration).name} is unread.")
+        counts = {
+            "number of pieces": job.samples,
+            "length of pieces": job.length,
+            "seed": job.seed,
+        }
+        given = [name for name, count in counts.items() if count]
+        if given and not any(result.sees_pieces for result in self.results):
+            notes.append(
+                f"No method or format here is shown a text: the {' and the '.join(given)} given "
+                "for it will not be used."
+            )
         return notes
 
     def check_source_unchanged(self) -> None:

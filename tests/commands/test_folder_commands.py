@@ -116,6 +116,26 @@ def test_that_a_text_serves_a_folder_that_stores_ranges_and_is_left_alone_by_oth
         assert code == 0, err
         assert ("text.txt gives 32 tokens" in err) is is_read
         assert ("Nothing here needs a text: text.txt is unread." in err) is not is_read
+        assert ("the number of pieces and the length of pieces given for it" in err) is not is_read
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--seed", "3"), "the seed given for it will not be used"),
+        (("--samples", "2", "--imatrix", "auto"), "the number of pieces given for it will not be"),
+        ((), ""),
+        (("--method", "gptq", "--samples", "2", "--length", "16", "--seed", "3"), ""),
+    ],
+)
+def test_that_pieces_of_a_text_are_told_of_where_nothing_is_shown_them(
+    say, tmp_path, options, told
+):
+    base = ("quantize", "sample", "--format", "Q4_0", "--no-evaluate")
+    code, _, err = say(*base, *options, "--out", tmp_path / "made.gguf")
+    assert code == 0, err
+    assert ("No method or format here is shown a text" in err) is bool(told)
+    assert told in err
 
 
 @pytest.mark.parametrize(
