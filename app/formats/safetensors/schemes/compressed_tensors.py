@@ -121,9 +121,9 @@ class CompressedTensors(Scheme):
         )  # fmt: skip
         yield cls(
             "w8a8-int8-static", "int-quantized", "int-8bit-row-sym", 8, "int",
-            "The same with one scale for all inputs of a weight, found with a text: nothing is "
-            "left to measure as it runs.", "visible loss", {}, {"strategy": "tensor"},
-            beside_weights=OF_INTEGERS,
+            "The same with one scale for all inputs of a weight, found with a text: a little "
+            "faster, and much is lost where a few tokens have far larger inputs than others.",
+            "heavy loss", {}, {"strategy": "tensor"}, beside_weights=OF_INTEGERS,
         )  # fmt: skip
 
     @classmethod
