@@ -104,4 +104,4 @@ def _time(needs: JobNeeds) -> str:
     if span is None:
         return "a time that is not known before the first one"
     only = "" if needs.seconds else " for its importance matrix alone"
-    return f"{'perhaps' if span.guessed else 'about'} {span}{only}"
+    return f"{span}{only}"

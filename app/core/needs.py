@@ -10,6 +10,9 @@ from typing_extensions import override
 
 from app.core.words import duration, size
 
+_FEW_SECONDS = 9.5
+"""What takes less is not told more exactly."""
+
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
@@ -23,8 +26,12 @@ class TimeSpan:
 
     @override
     def __str__(self) -> str:
-        least, most = duration(self.least), duration(self.most)
-        return least if least == most else f"{least} to {most}"
+        """In words: "about 2 min to 5 min", "perhaps 2 h", "a few seconds"."""
+        if self.most < _FEW_SECONDS:
+            return "a few seconds"
+        least, most = duration(max(1.0, self.least)), duration(self.most)
+        text = least if least == most else f"{least} to {most}"
+        return f"{'perhaps' if self.guessed else 'about'} {text}"
 
 
 def in_turn(spans: Iterable[TimeSpan | None]) -> TimeSpan | None:

@@ -12,7 +12,6 @@ from app.core.events import Progress
 from app.core.hub import is_hub_id
 from app.core.job import Job, State
 from app.core.model import FormatChoice
-from app.core.needs import TimeSpan
 from app.core.places import sample_model
 from app.core.report import Report
 from app.evaluation.verdict import verdict
@@ -93,13 +92,6 @@ def promise(before: int, after: int, formats: int, *, download: bool) -> str:
 def formats(choices: Iterable[FormatChoice]) -> str:
     """Their names, in a sentence."""
     return ", ".join(choice.preset for choice in choices)
-
-
-def time_span(span: TimeSpan) -> str:
-    """How long something will take: "about 2 min to 5 min"."""
-    least, most = words.duration(span.least), words.duration(span.most)
-    text = least if least == most else _tr("{} to {}").format(least, most)
-    return (_tr("perhaps {}") if span.guessed else _tr("about {}")).format(text)
 
 
 def outcome(report: Report) -> str:

@@ -8,6 +8,7 @@ from app.core import files, words
 from app.core.desktop import no_display
 from app.core.files import free_bytes, write_atomic
 from app.core.names import result_name, safe_name
+from app.core.needs import TimeSpan
 
 
 def test_that_a_failed_write_leaves_the_old_content_and_no_rubbish(tmp_path, monkeypatch):
@@ -97,6 +98,21 @@ def test_that_weights_are_counted_in_words(number, text):
 )
 def test_that_times_are_short(seconds, text):
     assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("span", "text"),
+    [
+        (TimeSpan(100, 260), "about 2 min to 4 min"),
+        (TimeSpan(100, 260, guessed=True), "perhaps 2 min to 4 min"),
+        (TimeSpan(100, 110), "about 2 min"),
+        (TimeSpan(0.01, 1.6), "a few seconds"),
+        (TimeSpan(0.4, 9, guessed=True), "a few seconds"),
+        (TimeSpan(0.4, 12), "about 1 s to 12 s"),
+    ],
+)
+def test_that_a_span_of_time_is_told_as_exactly_as_it_is_known(span, text):
+    assert str(span) == text
 
 
 def test_that_a_session_without_a_display_is_told_the_command(monkeypatch):

@@ -154,5 +154,4 @@ class ImportanceChoice(ExplainedList):
     def _time(self) -> str:
         if self._seconds is None:
             return self.tr("Computing it takes longer than converting; it is kept for next time.")
-        span = phrases.time_span(self._seconds)
-        return self.tr("Computing it takes {}; it is kept for next time.").format(span)
+        return self.tr("Computing it takes {}; it is kept for next time.").format(self._seconds)

@@ -11,7 +11,6 @@ from PySide6.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QV
 
 from app.core import words
 from app.core.needs import JobNeeds
-from app.ui import phrases
 from app.ui.aside import Aside
 from app.ui.icons import Button, Picture
 from app.ui.target import Check, Target, check, free_name
@@ -168,7 +167,7 @@ class TargetField(QWidget):
         if self._needs.memory > self._needs.memory_free:
             memory += self.tr(", of which {} are free").format(words.size(self._needs.memory_free))
         span = self._needs.seconds
-        return [phrases.time_span(span), memory] if span else [memory]
+        return [str(span), memory] if span else [memory]
 
     @Slot()
     def _ask(self) -> None:
