@@ -32,6 +32,7 @@ from app.models.named_weights import NamedWeights
 from app.worker.encoder import Encoder
 from app.worker.fetch import fetch
 from app.worker.files import ResultFiles, discard_results, refuse_existing
+from app.worker.findings import Findings
 from app.worker.folder import FolderFiles, discard_folder, refuse_folder
 from app.worker.forecast import Stopwatch, forecast
 from app.worker.importance import importances, must_calibrate
@@ -108,6 +109,8 @@ class _Outcome:
     """Of the factors that its weights were smoothed with."""
     ranges: Path
     """Of what the smoothed model's inputs were seen to be."""
+    findings: Findings
+    """What fitting it has shown."""
     fingerprint: str
 
     @classmethod
@@ -122,7 +125,9 @@ class _Outcome:
         if result.smooths_ranges:
             recall_ranges(result, ranges, fingerprint)
         report = folder / f"report-{result.number}.json"
-        return cls(result, files, report, folds, ranges, fingerprint)
+        smoothing = result.treatment.smoothing.name if result.treatment.smoothing else ""
+        findings = Findings(folder / f"findings-{result.number}.json", fingerprint, smoothing)
+        return cls(result, files, report, folds, ranges, findings.recall(), fingerprint)
 
     def report(self) -> Report | None:
         """What an earlier run has reported."""
@@ -252,22 +257,24 @@ def _notes_once(events: Generator[Event]) -> Generator[Event]:
 def _fill_by_layers(
     work: Work, outcome: _Outcome, filling: Filling, encoder: Encoder
 ) -> Generator[Event]:
-    result, files = outcome.result, outcome.files
+    result, files, findings = outcome.result, outcome.files, outcome.findings
     states = LayerCheckpoint(files.states, key=outcome.fingerprint)
     if filling.is_whole(encoder.slice_weights):
         states.forget()
+        yield from map(Note, findings.notes())
         return
-    shown = yield from show(work.job, work.source, result.plan)
+    shown = yield from retold(show(work.job, work.source, result.plan), findings.hear)
 
     def written() -> NamedWeights:
         found = result.form.open_unfinished(result.plan, files.paths(), work.source)
         return NamedWeights(found, shown.source.description)
 
-    kept = Kept(written, states, result.folded, outcome.keep_folds)
+    kept = Kept(written, states, findings, result.folded, outcome.keep_folds)
     filler = LayerFiller(shown, filling, encoder, work.threads, kept)
     check_space(files.to_open())  # hidden states may have taken some of it
     watch = Stopwatch()
     yield from retold(filler.run(), watch.see)
+    yield from map(Note, findings.notes())
     if shown.place.full:
         yield Note(f"The memory of {shown.place.full} was too small: the processor went on.")
     elif not files.is_resumed:
@@ -307,7 +314,7 @@ def _check(work: Work, outcomes: Sequence[_Outcome], seconds: float) -> Generato
         if not outcome.files.is_placed:
             outcome.path.unlink(missing_ok=True)  # it may be of an earlier run
             outcome.files.place()
-        report = make_report(work, outcome.result, tensors, seconds)
+        report = make_report(work, outcome.result, tensors, seconds, outcome.findings.notes())
         report.save(outcome.path)
         outcome.files.complete(report)
         yield outcome.done()

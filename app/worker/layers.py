@@ -34,6 +34,7 @@ from app.models.folded import Folded
 from app.models.named_weights import NamedWeights
 from app.models.skeleton import WeightSource
 from app.worker.encoder import Encoder
+from app.worker.findings import Findings
 from app.worker.pipeline import Filling, Pipeline, Reading
 from app.worker.shown import Shown
 
@@ -59,6 +60,8 @@ class Kept:
     """Opens what has been written until then."""
     states: LayerCheckpoint
     """Where hidden states are kept for another run."""
+    findings: Findings
+    """What the user should know in the end."""
     folded: Folded | None = None
     """The weights that are quantized, where they are smoothed before."""
     keep_folds: Callable[[], None] = lambda: None
@@ -82,7 +85,6 @@ class LayerFiller:
         self._layers, self._rest = self._by_layers(self._pipeline.work)
         self._sees_quantized = self._treatment.main.sees_quantized
         self._course = _Course(self._pass.layers, shown.windows.numel(), self._sees_quantized)
-        self._few: set[tuple[str, int]] = set()
 
     def run(self) -> Events:
         """Write every tensor; what an earlier run has finished is kept.
@@ -94,13 +96,12 @@ class LayerFiller:
             first = self._resumed()
             for index, work in enumerate(self._layers):
                 if index < first:
-                    yield from self._fill(work, Collected(self._gather))
+                    yield from self._fill(str(index), work, Collected(self._gather))
                     self._course.skip()
                 else:
                     yield from self._layer(index, work)
             yield from self._end()
         self._kept.states.forget()
-        yield from map(Note, self._notes())
 
     def _layer(self, index: int, work: Sequence[Reading]) -> Events:
         item = f"layer {index + 1} of {self._pass.layers}"
@@ -112,10 +113,12 @@ class LayerFiller:
             if self._smoother and index not in self._smoother.folded.layers:
                 for name in self._smoother.smooth(index, some, found, self._encodings(work)):
                     yield self._course.after(0, name)
+                left, self._smoother.left = self._smoother.left, {}
+                self._kept.findings.left_alone(str(index), left)
                 self._kept.keep_folds()
         elif not self._sees_quantized:
             yield from self._shown(self._pass.advance(index), item)
-        yield from self._fill(work, found)
+        yield from self._fill(str(index), work, found)
         if self._sees_quantized:
             yield from self._shown(self._pass.advance(index, self._kept.written()), item)
         self._pipeline.flush()  # a state behind layers that are not all there would be of no use
@@ -132,7 +135,7 @@ class LayerFiller:
         ]
         if self._is_missing(of_head):
             found = yield from self._shown(self._pass.head(), "output")
-        yield from self._fill(self._rest, found)
+        yield from self._fill("outside", self._rest, found)
 
     def _shown(
         self, steps: Generator[int, None, Outcome], item: str
@@ -140,15 +143,18 @@ class LayerFiller:
         length = self._pass.hidden.shape[1]
         return retold(steps, lambda count: self._course.after(count * length, item))
 
-    def _fill(self, work: Sequence[Reading], found: Collected) -> Events:
+    def _fill(self, place: str, work: Sequence[Reading], found: Collected) -> Events:
         """Write the tensors of `work` with what is known of their inputs."""
+        groups = self._groups(work, found)
+        few = [matrix for group in groups if group.met_few for matrix in group.matrices]
+        self._kept.findings.met_few(place, len(few))
         with _one_thread_each():
-            for group in self._groups(work, found):
+            for group in groups:
                 with closing(self._pipeline.fill(self._with_known(group))) as events:
                     for event in events:
                         yield self._course.filled(event)
 
-    def _groups(self, work: Sequence[Reading], found: Collected) -> Iterator[_Group]:
+    def _groups(self, work: Sequence[Reading], found: Collected) -> Sequence[_Group]:
         """What has the same inputs, together."""
         groups: dict[object, _Group] = {}
         for reading in work:
@@ -158,7 +164,7 @@ class LayerFiller:
                 match = self._matching.find(found, tensor)[_matrix(reading.piece)]
             key = (id(match.statistic), match.order) if match else None
             groups.setdefault(key, _Group(match)).readings.append(reading)
-        yield from groups.values()
+        return list(groups.values())
 
     def _with_known(self, group: _Group) -> Sequence[Reading]:
         """The same slices, told how they are quantized."""
@@ -167,9 +173,7 @@ class LayerFiller:
         match, treatment, known = group.match, _NEAREST, None
         if match is not None:
             known = match.arranged(self._smoothed(group, match))
-            if match.statistic.tokens < _ENOUGH * group.readings[0].piece.tensor.shape[-1]:
-                pieces = [reading.piece for reading in group.readings]
-                self._few.update((piece.tensor.name, _matrix(piece)) for piece in pieces)
+            if group.met_few:
                 known = Statistics(importance=known.importance)
             else:
                 treatment = self._treatment
@@ -209,20 +213,6 @@ class LayerFiller:
         source = NamedWeights(folded)
         return Smoother(smoothing, folded, source, self._pass, self._gather, shown.place)
 
-    def _notes(self) -> Iterator[str]:
-        """What the user should know in the end."""
-        if self._few:
-            yield (
-                f"{len(self._few)} matrices met too few tokens of the text to learn from, and "
-                "were rounded to the nearest. More text would help."
-            )
-        if self._smoother and self._smoother.left:
-            left = (f"{kind} ({count})" for kind, count in self._smoother.left.items())
-            yield (
-                f"{self._smoother.smoothing.name} left some matrices as they are, because "
-                f"nothing was found that their scaling folds into: {', '.join(left)}."
-            )
-
     def _resumed(self) -> int:
         """Layers that are done; the text is put behind them."""
         kept = self._kept.states.load(self._gather)
@@ -254,6 +244,18 @@ class _Group:
 
     match: Match | None
     readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def met_few(self) -> bool:
+        """Whether its matrices met too few tokens to learn from."""
+        columns = self.readings[0].piece.tensor.shape[-1]
+        return self.match is not None and self.match.statistic.tokens < _ENOUGH * columns
+
+    @property
+    def matrices(self) -> set[tuple[str, int]]:
+        """By the names of their tensors, and their places in these."""
+        pieces = (reading.piece for reading in self.readings)
+        return {(piece.tensor.name, _matrix(piece)) for piece in pieces}
 
 
 class _Course:

@@ -23,9 +23,21 @@ _LIBRARIES = ("torch", "numba", "numpy", "transformers", "tokenizers")
 
 
 def make_report(
-    work: Work, result: Result, tensors: Sequence[TensorResult], seconds: float
+    work: Work,
+    result: Result,
+    tensors: Sequence[TensorResult],
+    seconds: float,
+    notes: Sequence[str] = (),
 ) -> Report:
-    """Everything there is to say about a result that is in place and not measured yet."""
+    """Everything there is to say about a result that is in place and not measured yet.
+
+    Args:
+        work: The job.
+        result: Which of its results.
+        tensors: What was measured of each of its tensors.
+        seconds: How long it took.
+        notes: What the user should know besides what was planned.
+    """
     facts = model_facts(work.source)
     return Report(
         model=facts.name,
@@ -40,7 +52,7 @@ def make_report(
         seconds=seconds,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tensors=tuple(tensors),
-        notes=result.plan.notes,
+        notes=(*result.plan.notes, *notes),
         runs_in=result.plan.runs_in or result.form.programs(find_preset(result.plan.preset)[1]),
         recipe=_recipe(work, result),
         versions={
