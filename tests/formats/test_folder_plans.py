@@ -204,6 +204,12 @@ def test_that_a_model_whose_sizes_do_not_suit_is_refused_before_any_work(
     assert not plan_of(models["narrow"], "w4a16-g32").notes
 
 
+@pytest.mark.parametrize("preset", ["fp8", "fp8-block", "w8a8-int8-static", "w8a16", "mlx-4bit"])
+def test_that_it_is_said_where_programs_round_inputs(models: dict[str, Path], preset: str) -> None:
+    said = any("multiplied with" in note for note in plan_of(models["llama"], preset).notes)
+    assert said == (preset not in {"w8a16", "mlx-4bit"})
+
+
 def test_that_options_of_gguf_files_are_refused(models: dict[str, Path]) -> None:
     for wishes in ({"pure": True}, {"importance": "auto"}, {"overrides": (("ffn", "Q8_0"),)}):
         with pytest.raises(Unsupported, match="is a folder"):

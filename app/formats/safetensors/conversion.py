@@ -325,6 +325,11 @@ def _notes(scheme: Scheme, choices: Sequence[_Choice], dtype: str, main: str) ->
         )
     if programs := _runs_in(scheme, choices):
         yield f"With quantized experts it runs in {programs.replace(', ', ' and ')} only."
+    if done and scheme.preset.rounds_inputs:
+        yield (
+            "Programs will round what these weights are multiplied with, too. The loss that is "
+            "measured here is that of the weights alone."
+        )
     if done and main == "F32" and dtype != "F32":
         yield f"The source is in F32; what is not quantized becomes {dtype}."
 

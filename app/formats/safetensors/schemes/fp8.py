@@ -49,6 +49,7 @@ class Blocks(Scheme):
             "practically the original",
             group=NEAR,
             runs_in=EVERYWHERE,
+            rounds_inputs=True,
         )
 
     @override
@@ -87,6 +88,7 @@ class Fbgemm(Scheme):
             "practically the original",
             group=NEAR,
             runs_in=EVERYWHERE,
+            rounds_inputs=True,
         )
 
     @override
