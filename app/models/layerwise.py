@@ -9,6 +9,7 @@ are never stored.
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-5
 """Of float32, relative: libraries may compute the same thing twice in different ways."""
@@ -269,6 +272,12 @@ def _embed(
     states = scratch.empty((len(windows), *first.shape[1:]), first.dtype)
     for number, window in enumerate(windows):
         states[number], these = skeleton.embed(weights, window[None])
+        if not _same(inputs, these):
+            # Three times in some hundred runs on a busy machine, these came out otherwise once and
+            # never again, for no reason that was found: no verdict on a model.
+            log.warning("the inputs of the layers differ in window %d: computed again", number)
+            _, inputs = skeleton.embed(weights, windows[:1])
+            states[number], these = skeleton.embed(weights, window[None])
         if not _same(inputs, these):
             raise not_layerwise("its layers are given more of the text than the hidden states")
     _, of_two = skeleton.embed(weights, windows[:1].expand(2, -1))

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,29 @@ def test_that_layers_that_share_more_than_hidden_states_are_refused(kind, tokens
     model = random_family(kind, **ODD[kind])
     with pytest.raises(Unsupported, match="layer by layer"):
         streamed_logits(model, tokens)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_that_a_wrong_number_that_comes_once_is_no_verdict(model, tokens, monkeypatch, wrong):
+    source, embed, calls = CheckpointSource(model), Skeleton.embed, []
+
+    def embed_wrongly_once(self, weights, given):
+        hidden, inputs = embed(self, weights, given)
+        if len(calls) == wrong:
+            cosines, sines = inputs[0].kwargs["position_embeddings"]
+            changed = {**inputs[0].kwargs, "position_embeddings": (cosines + 1, sines)}
+            inputs = [replace(one, kwargs=changed) for one in inputs]
+        calls.append(wrong)
+        return hidden, inputs
+
+    def last_states():
+        skeleton = Skeleton(source.config, max_layers=100)
+        (states,) = drain(run_layers(skeleton, [source], tokens, Place()))[1]
+        return states
+
+    expected = last_states()
+    monkeypatch.setattr(Skeleton, "embed", embed_wrongly_once)
+    torch.testing.assert_close(last_states(), expected)
 
 
 def test_that_two_sets_of_weights_go_through_one_pass(tokens):
