@@ -71,8 +71,10 @@ def window(command):
 
 
 def has_begun(job):
+    """Whether its worker is at work; a journal may be of a run that was killed before."""
     journal = Path(job.target + ".partial.journal")
-    return journal.exists() and len(journal.read_bytes().splitlines()) > 1
+    written = journal.exists() and len(journal.read_bytes().splitlines()) > 1
+    return written and JobStore(jobs_folder()).jobs()[0].state is State.RUNNING
 
 
 def kill_while_running(job, seconds, command):
