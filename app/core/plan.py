@@ -49,6 +49,8 @@ class PlannedFile:
     """What its name has between the target's stem and extension: "-00001-of-00003"."""
     name: str = ""
     """Its name in the folder that the target is; "" where the target is a file."""
+    grows: bool = False
+    """Whether it says in the end what came of the plan, behind what was planned."""
 
     def path(self, target: Path) -> Path:
         """Where it belongs, for a result that is to be called `target`."""

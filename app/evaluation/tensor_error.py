@@ -17,7 +17,6 @@ from app.core.events import Progress
 from app.core.plan import Plan, PlannedFile, PlannedTensor
 from app.core.report import TensorResult
 from app.formats.base import Conversion
-from app.formats.safetensors.companions import CARD
 from app.formats.slices import Slice, cut, work_on
 from app.models.base import Checkpoint
 
@@ -105,7 +104,7 @@ def check_layout(plan: Plan, result: Checkpoint) -> None:
     if plan.is_folder or result.path.is_file():
         places = [result.path / file.name for file in plan.files] if plan.is_folder else None
         for planned_file, path in zip(plan.files, places or result.files, strict=True):
-            if planned_file.name != CARD:  # it says later what came of the plan
+            if not planned_file.grows:
                 _check_file(planned_file, path)
     if plan.is_folder:
         return  # headers tell the parts of all weights

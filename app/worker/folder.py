@@ -20,7 +20,7 @@ from app.core.partial import PartialFile, discard_partial
 from app.core.plan import Plan
 from app.core.report import Report
 from app.evaluation.card import with_results
-from app.formats.safetensors.companions import CARD, foreign_files, is_of_model
+from app.formats.safetensors.companions import foreign_files, is_of_model
 from app.worker.files import ResultFiles, state
 
 _TRIES = 10  # on Windows a virus scanner may hold a new file open for a moment
@@ -33,9 +33,9 @@ class FolderFiles(ResultFiles):
         self._target, self._plan = target, plan
         self._unfinished = _beside(target, ".partial")
         super().__init__(self._unfinished, plan, fingerprint, mark)
-        pairs = zip(self._final(), self._marked(), strict=True)
+        found = zip(plan.files, self._final(), self._marked(), strict=True)
         self._in_place = all(
-            path.is_file() if path.name == CARD else state(path) == known for path, known in pairs
+            path.is_file() if file.grows else state(path) == known for file, path, known in found
         )
 
     @property
@@ -90,11 +90,11 @@ class FolderFiles(ResultFiles):
     @override
     def complete(self, report: Report) -> None:
         """Add to the card what the job has found; a card that somebody has changed stays."""
-        place = self._target / CARD
-        planned = next(file.header for file in self._plan.files if file.name == CARD)
+        card = next(file for file in self._plan.files if file.grows)
+        place = self._target / card.name
         found = place.read_bytes()
-        if found.startswith(planned):
-            told = with_results(planned.decode(), report).encode()
+        if found.startswith(card.header):
+            told = with_results(card.header.decode(), report).encode()
             if told != found:
                 write_atomic(place, told)
 

@@ -104,11 +104,12 @@ class FolderConversion(Conversion):
         added = scheme.config(_modules(choices, dtype))
         config = {**scheme.known(with_dtype(self._checkpoint.config, dtype)), **added}
         small = {CONFIG: json_bytes(config), **self._copied, **scheme.files(added)}
-        small[CARD] = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
+        told = card(self._checkpoint, _story(scheme, recipe, plan, choices, dtype))
+        others = (small_file(name, content) for name, content in small.items())
         sources = dict.fromkeys(target.sources[0] for target in done)
         return replace(
             plan,
-            files=(*files, *(small_file(name, content) for name, content in small.items())),
+            files=(*files, *others, small_file(CARD, told, grows=True)),
             notes=(*self._checkpoint.notes, *_notes(scheme, choices, dtype, self._main)),
             ranges=tuple(sources) if scheme.input_scale else (),
             runs_in=_runs_in(scheme, choices),

@@ -187,9 +187,9 @@ def _index(entries: Sequence[Entry], places: dict[str, str]) -> PlannedFile:
     return small_file(INDEX, json_bytes(fields))
 
 
-def small_file(name: str, content: bytes) -> PlannedFile:
+def small_file(name: str, content: bytes, *, grows: bool = False) -> PlannedFile:
     """A file without tensors."""
-    return PlannedFile(content, len(content), name=name)
+    return PlannedFile(content, len(content), name=name, grows=grows)
 
 
 def json_bytes(fields: object) -> bytes:
